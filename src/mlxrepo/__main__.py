@@ -1,0 +1,36 @@
+"""The console entry: answers `mlx --version` at once, hands everything else to the screen floor."""
+
+import sys
+
+
+def main() -> None:
+    """Run mlx on the process's own arguments and exit with its code.
+
+    `--version` is answered before click is imported: it is what editors and scripts ask first.
+    """
+    if sys.argv[1:] == ["--version"]:
+        from mlxrepo import __version__
+
+        print(f"mlx {__version__}")
+        return
+    try:
+        from mlxrepo.cli.main import main as screen
+
+        screen()
+    except KeyboardInterrupt:
+        # Ctrl-C before the screen could take care of it, or while it ended.
+        sys.exit(130)
+
+
+def forget_cwd() -> None:
+    """Take the current folder off the import path, where `python -m` puts it.
+
+    A project may hold a `click.py` or a `yaml.py`; they are the user's data, not ours to run.
+    """
+    if not sys.flags.safe_path and sys.path:
+        del sys.path[0]
+
+
+if __name__ == "__main__":
+    forget_cwd()
+    main()

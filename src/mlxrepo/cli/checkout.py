@@ -1,0 +1,69 @@
+"""`mlx checkout`: bring the workspace to what is recorded."""
+
+from __future__ import annotations
+
+import click
+
+from mlxrepo.cli import render, units
+from mlxrepo.cli.console import emit_json, out, progress, say, warn
+from mlxrepo.cli.options import Command
+from mlxrepo.cli.screen import Screen
+from mlxrepo.commands.checkout import CheckedOut, checkout
+from mlxrepo.paths import display
+from mlxrepo.repo.repo import Repo
+
+
+@click.command(
+    "checkout",
+    cls=Command,
+    examples=[
+        ("git checkout HEAD~1 && mlx checkout", "code, data and models of an earlier commit"),
+        ("mlx checkout data/images", "bring back one path"),
+        ("mlx checkout --rev v1 model:fraud", "a model as it was at a tag"),
+        ("mlx checkout --force", "also over files that were never recorded; a copy is kept"),
+    ],
+)
+@click.argument("targets", nargs=-1)
+@click.option("--rev", metavar="REV", help="Take what is recorded at a git revision.")
+@click.option("--force", is_flag=True, help="Replace unrecorded files; copies go to the trash.")
+@click.pass_obj
+def command(screen: Screen, targets: tuple[str, ...], rev: str | None, force: bool) -> int:
+    """Bring the workspace to what is recorded.
+
+    Only files that differ are touched. Bytes that the store does not have are never replaced
+    without --force. mlx.lock stays as it is, also with --rev.
+    """
+    with Repo.open(screen.cwd) as repo:
+        done = checkout(repo, targets, rev=rev, force=force, progress=progress(screen))
+    if screen.json:
+        emit_json("checkout", {**_document(done)})
+    else:
+        _show(screen, done)
+    return 1 if done.missing else 0
+
+
+def _show(screen: Screen, done: CheckedOut) -> None:
+    if done.files or done.removed:
+        removed = f", {len(done.removed)} removed" if done.removed else ""
+        out(f"{units.count(done.files, 'file')} written{removed}")
+    elif not done.missing:
+        out("nothing to do: the workspace is as recorded")
+    for path in (*done.written, *done.removed) if screen.verbose else ():
+        out(f"  {display(path)}")
+    if done.kept:
+        out(f"left where they are, mlx never had them: {render.names(done.kept)}")
+    if done.trash:
+        say(screen, f"a copy of what was replaced is in {done.trash}")
+    for path, lost in done.missing:
+        warn(screen, f"{display(path)}: {units.count(lost, 'object')} not in the store")
+
+
+def _document(done: CheckedOut) -> dict[str, object]:
+    return {
+        "written": list(done.written),
+        "removed": list(done.removed),
+        "kept": list(done.kept),
+        "files": done.files,
+        "missing": [{"path": path, "objects": lost} for path, lost in done.missing],
+        "trash": done.trash,
+    }

@@ -1,0 +1,108 @@
+"""The commands by name. `mlx --help` and completion read this table and import none of them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import click
+
+from mlxrepo.cli.options import Example, Group, did_you_mean
+from mlxrepo.cli.words import advice
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+class Verb(NamedTuple):
+    """Where a command is written, and what `mlx --help` says of it.
+
+    The module holds it under the name `command`; `help` is the first line of its docstring.
+    """
+
+    module: str
+    help: str
+    heading: str
+
+
+DATA, PIPELINE, COMPARE, SET_UP = "Data", "Pipeline", "Compare", "Set-up"
+
+# In the order of the help, under the headings in the order in which they first appear.
+COMMANDS: dict[str, Verb] = {
+    "add": Verb("mlxrepo.cli.add", "Record files and folders in the store", DATA),
+    "rm": Verb("mlxrepo.cli.rm", "Stop tracking data and remove it from the workspace", DATA),
+    "status": Verb("mlxrepo.cli.status", "Show what differs from what is recorded", DATA),
+    "checkout": Verb("mlxrepo.cli.checkout", "Bring the workspace to what is recorded", DATA),
+    "ls": Verb("mlxrepo.cli.ls", "List what is tracked", DATA),
+    "cat": Verb("mlxrepo.cli.cat", "Print one tracked file, of now or of a revision", DATA),
+    "repro": Verb("mlxrepo.cli.repro", "Bring the pipeline up to date", PIPELINE),
+    "dag": Verb("mlxrepo.cli.dag", "Draw the pipeline", PIPELINE),
+    "metrics": Verb("mlxrepo.cli.metrics", "Show metrics and compare them", COMPARE),
+    "params": Verb("mlxrepo.cli.params", "Compare parameters", COMPARE),
+    "init": Verb("mlxrepo.cli.init", "Make this git repository an mlx project", SET_UP),
+    "schema": Verb("mlxrepo.cli.schema", "Print the JSON Schema of mlx.yaml", SET_UP),
+    "completion": Verb("mlxrepo.cli.completion", "Print the completion script of a shell", SET_UP),
+}
+
+
+class LazyGroup(Group):
+    """A group that imports a command when it is run, and not before."""
+
+    def __init__(
+        self,
+        name: str,
+        verbs: Mapping[str, Verb],
+        *,
+        params: list[click.Parameter] | None = None,
+        help: str | None = None,
+        epilog: str | None = None,
+        examples: Sequence[Example] = (),
+    ) -> None:
+        super().__init__(name, params=params, help=help, examples=examples)
+        self.verbs = dict(verbs)
+        self.epilog = epilog
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the help."""
+        return list(self.verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command, or return None when no command has that name."""
+        verb = self.verbs.get(cmd_name)
+        if verb is None:
+            return None
+        return cast(click.Command, importlib.import_module(verb.module).command)
+
+    def advise(self, ctx: click.Context, args: list[str]) -> str | None:
+        """Look the unknown words up among git's and DVC's, then among our own misspelt."""
+        return advice(args, self.verbs) or did_you_mean(args[0], list(self.verbs))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands under their headings."""
+        for heading in dict.fromkeys(verb.heading for verb in self.verbs.values()):
+            rows = [(n, v.help) for n, v in self.verbs.items() if v.heading == heading]
+            with formatter.section(heading):
+                formatter.write_dl(_aligned(rows, max(map(len, self.verbs))))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the epilog as it stands, line by line."""
+        if self.epilog:
+            formatter.write_paragraph()
+            formatter.write(self.epilog.rstrip() + "\n")
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command from the table, or an option as click does."""
+        from click.shell_completion import CompletionItem
+
+        items = [
+            CompletionItem(name, help=verb.help)
+            for name, verb in self.verbs.items()
+            if name.startswith(incomplete)
+        ]
+        return items + click.Command.shell_complete(self, ctx, incomplete)
+
+
+def _aligned(rows: list[tuple[str, str]], width: int) -> list[tuple[str, str]]:
+    """Pad the names so that every section of the help has its second column at one place."""
+    return [(name.ljust(width), text) for name, text in rows]

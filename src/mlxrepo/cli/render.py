@@ -1,0 +1,66 @@
+"""Values of commands as JSON documents and as words, for every verb alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from mlxrepo.cli import units
+from mlxrepo.paths import display
+from mlxrepo.pipeline.engine import StageReport
+from mlxrepo.store.compare import Change
+from mlxrepo.store.tree import Entry
+
+
+def entry_json(entry: Entry | None) -> dict[str, Any] | None:
+    """Return an entry as JSON."""
+    if entry is None:
+        return None
+    value: dict[str, Any] = {"kind": entry.kind, "oid": entry.oid, "size": entry.size}
+    return {**value, "files": entry.files} if entry.kind == "tree" else value
+
+
+def change_json(change: Change) -> dict[str, Any]:
+    """Return a changed file as JSON."""
+    return {
+        "path": change.path,
+        "change": change.word,
+        "old": entry_json(change.old),
+        "new": entry_json(change.new),
+    }
+
+
+def report_json(report: StageReport) -> dict[str, Any]:
+    """Return what was done about a stage as JSON."""
+    error = report.error
+    return {
+        "stage": report.stage,
+        "outcome": report.outcome,
+        "why": report.why,
+        "reasons": [reason._asdict() for reason in report.reasons],
+        "seconds": round(report.seconds, 3),
+        "notes": list(report.notes),
+        "error": {"message": error.message, "hint": error.hint} if error else None,
+        "tail": list(report.tail),
+    }
+
+
+def totals(entry: Entry) -> str:
+    """Return a file's size, or a folder's number of files and size."""
+    if entry.kind == "tree":
+        return f"{units.count(entry.files, 'file')}, {units.size(entry.size)}"
+    return units.size(entry.size)
+
+
+def change_counts(changes: Iterable[Change]) -> str:
+    """Return changes in words: "2 added, 1 deleted"."""
+    words = [change.word for change in changes]
+    parts = [f"{words.count(w)} {w}" for w in ("added", "modified", "deleted") if w in words]
+    return ", ".join(parts)
+
+
+def names(paths: Iterable[str], limit: int = 5) -> str:
+    """Return a few paths fit for one line."""
+    listed = [display(path) for path in paths]
+    more = len(listed) - limit
+    return ", ".join(listed[:limit]) + (f" and {more} more" if more > 0 else "")

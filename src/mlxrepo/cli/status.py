@@ -1,0 +1,121 @@
+"""`mlx status`: what differs from what is recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from mlxrepo.cli import render, units
+from mlxrepo.cli.console import emit_json, out, paint, progress
+from mlxrepo.cli.options import Command
+from mlxrepo.cli.screen import Screen
+from mlxrepo.commands.status import (
+    ABSENT,
+    CLEAN,
+    STALE,
+    PathStatus,
+    StageStatus,
+    Status,
+    status,
+)
+from mlxrepo.paths import display
+from mlxrepo.repo.repo import Repo
+
+SHOWN_CHANGES = 10
+_COLORS = {"modified": "yellow", "deleted": "red", "not added": "yellow", STALE: "yellow"}
+
+
+@click.command(
+    "status",
+    cls=Command,
+    examples=[
+        ("mlx status", "the whole repository"),
+        ("mlx status data/images train", "one path and one stage"),
+        ("mlx status --exit-code", "1 when there is something to do, for a CI job"),
+    ],
+)
+@click.argument("targets", nargs=-1)
+@click.option("--exit-code", is_flag=True, help="Exit with 1 unless everything is clean.")
+@click.pass_obj
+def command(screen: Screen, targets: tuple[str, ...], exit_code: bool) -> int:
+    """Show what differs from what is recorded.
+
+    Data is clean, modified, deleted or absent (recorded, but never in this worktree); stages are
+    up to date or stale, with the reason. Nothing is changed and nothing is run.
+    """
+    with Repo.open(screen.cwd) as repo:
+        bar = progress(screen)
+        bar.start("looking")
+        found = status(repo, targets, progress=bar)
+        bar.done()
+    if screen.json:
+        emit_json("status", _document(found))
+    else:
+        _show(screen, found)
+    return 1 if exit_code and not found.clean else 0
+
+
+def _show(screen: Screen, found: Status) -> None:
+    for path in found.paths:
+        if path.state != CLEAN or path.absent or screen.verbose:
+            _show_path(screen, path)
+    for stage in found.stages:
+        if stage.state in (STALE, ABSENT) or screen.verbose:
+            _show_stage(screen, stage)
+    for address in found.leftover:
+        out(f"  recorded, no longer declared: {display(address)}   (mlx repro forgets it)")
+    if found.clean:
+        out(_all_clean(found))
+
+
+def _all_clean(found: Status) -> str:
+    counts = (
+        f"{units.count(len(found.paths), 'artifact')}, {units.count(len(found.stages), 'stage')}"
+    )
+    if not found.paths and not found.stages:
+        return "clean: nothing is tracked yet (mlx add DATA)"
+    return f"clean: {counts}"
+
+
+def _show_path(screen: Screen, path: PathStatus) -> None:
+    word = paint(screen, path.state, _COLORS.get(path.state, "dim"))
+    line = f"  {word}: {display(path.path)} ({path.address})"
+    counts = render.change_counts(path.changes)
+    if counts and path.changes[0].path:
+        line += f"  {counts}"
+    if path.absent:
+        line += f"  {units.count(path.absent, 'file')} absent: mlx checkout {display(path.path)}"
+    out(line)
+    inside = [change for change in path.changes if change.path]
+    for change in inside if screen.verbose else inside[:SHOWN_CHANGES]:
+        out(f"      {change.word}: {display(change.path)}")
+    if len(inside) > SHOWN_CHANGES and not screen.verbose:
+        out(f"      and {len(inside) - SHOWN_CHANGES} more (-v shows all)")
+
+
+def _show_stage(screen: Screen, stage: StageStatus) -> None:
+    word = paint(screen, stage.state, _COLORS.get(stage.state, "dim"))
+    why = f"  {stage.word}: {stage.why}" if stage.why else ""
+    out(f"  {word}: stage {display(stage.stage)}{why}")
+
+
+def _document(found: Status) -> dict[str, Any]:
+    return {
+        "clean": found.clean,
+        "artifacts": [
+            {
+                "path": path.path,
+                "name": path.address,
+                "state": path.state,
+                "absent": path.absent,
+                "changes": [render.change_json(change) for change in path.changes],
+            }
+            for path in found.paths
+        ],
+        "stages": [
+            {"stage": s.stage, "state": s.state, "decision": s.word, "why": s.why}
+            for s in found.stages
+        ],
+        "leftover": list(found.leftover),
+    }

@@ -1,0 +1,48 @@
+"""Canonical JSON: one text for one value, so that it can be hashed, compared and merged."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mlxrepo.errors import InputError, Where
+
+
+def canonical(value: Any) -> bytes:
+    """Encode `value` as canonical JSON: sorted keys, no spaces, UTF-8, one line.
+
+    Integers and floats stay apart (1 and 1.0); NaN and the infinities are refused by the encoder
+    and have to be wrapped first (see `mlxrepo.values`). A name that is not valid UTF-8 is held as
+    PEP 383 surrogates, which are written as JSON escapes and so survive the round trip.
+
+    Raises:
+        ValueError: for NaN or an infinity.
+    """
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return text.encode("utf-8", "backslashreplace")
+
+
+def parse_json(data: bytes, *, source: str, line: int = 1) -> Any:
+    """Decode one JSON value; `source` and `line` say where it stands, for the error.
+
+    Raises:
+        InputError: when `data` is not JSON in UTF-8, or an object names a key twice.
+    """
+    try:
+        return json.loads(data.decode("utf-8"), object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        where = Where(source, line + error.lineno - 1, error.colno)
+        raise InputError(f"not JSON: {error.msg}", where=where) from None
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise InputError(f"not JSON: {error}", where=Where(source, line)) from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f'the key "{twice}" is given twice')
+    return value

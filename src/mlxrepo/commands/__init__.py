@@ -1,0 +1,1 @@
+"""The verbs: one file each, a function from plain values to a frozen result. They print nothing."""

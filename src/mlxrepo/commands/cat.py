@@ -1,0 +1,38 @@
+"""mlx cat: one file of a dataset, at a revision, to a stream."""
+
+from __future__ import annotations
+
+from mlxrepo.errors import InputError
+from mlxrepo.paths import display
+from mlxrepo.repo.repo import Repo
+from mlxrepo.repo.targets import resolve_tracked
+from mlxrepo.store.subtree import find
+
+
+def cat(repo: Repo, target: str, fd: int, *, rev: str | None = None) -> int:
+    """Write a recorded file to the descriptor `fd` and return its size in bytes.
+
+    The bytes are verified before the first one is written.
+
+    Raises:
+        InputError: when the target is not one recorded file.
+        ObjectMissing: when its bytes are not in the store.
+    """
+    observed = repo.observed_at(repo.git.commit(rev)) if rev else repo.observed
+    found = resolve_tracked([target], repo.place, repo.declared, observed)
+    if len(found) > 1:
+        names = ", ".join(display(path) for _, path in found[:4])
+        raise InputError(
+            f'"{display(target)}" means several paths: {names}', hint="name one of them"
+        )
+    item, path = found[0]
+    entry = find(repo.store.tree, item.entry, path[len(item.path) + 1 :])
+    if entry is None:
+        raise InputError(
+            f"{display(path)} is not recorded in {display(item.path)}",
+            hint=f"mlx ls {display(item.path)}",
+        )
+    if entry.kind == "tree":
+        raise InputError(f"{display(path)} is a folder", hint=f"mlx ls {display(path)}")
+    repo.store.stream(entry, fd)
+    return entry.size

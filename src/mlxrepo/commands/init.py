@@ -1,0 +1,59 @@
+"""mlx init: make a git worktree an mlx project."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from mlxrepo.files import write_atomic
+from mlxrepo.paths import RepoPath, join
+from mlxrepo.repo import layout
+from mlxrepo.repo.ignore import DEFAULT
+from mlxrepo.repo.repo import Repo
+
+
+@dataclass(frozen=True, slots=True)
+class Initialized:
+    """The files that were written, and those that were there already."""
+
+    created: tuple[RepoPath, ...]
+    present: tuple[RepoPath, ...]
+
+
+def init(repo: Repo) -> Initialized:
+    """Write mlx.yaml in the current folder, the rest at the root; what is there stays."""
+    from mlxrepo.repo.schema import commented_example
+
+    folder = os.path.relpath(repo.cwd, repo.root)
+    project = join("" if folder == "." else folder, layout.PROJECT_FILE)
+    wanted = {
+        project: commented_example().encode(),
+        RepoPath(layout.IGNORE_FILE): DEFAULT.encode(),
+    }
+    created, present = [], []
+    for path, text in wanted.items():
+        if os.path.lexists(repo.full(path)):
+            present.append(path)
+        else:
+            write_atomic(repo.full(path), text)
+            created.append(path)
+    (created if _add_attributes(repo) else present).append(RepoPath(".gitattributes"))
+    repo.store.prepare()
+    repo.forget()
+    return Initialized(tuple(created), tuple(present))
+
+
+def _add_attributes(repo: Repo) -> bool:
+    path = repo.full(".gitattributes")
+    try:
+        with open(path, "rb") as stream:
+            text = stream.read()
+    except FileNotFoundError:
+        text = b""
+    line = layout.GITATTRIBUTES_LINE.encode()
+    if line in text.splitlines():
+        return False
+    if text and not text.endswith(b"\n"):
+        text += b"\n"
+    write_atomic(path, text + line + b"\n")
+    return True

@@ -1,0 +1,131 @@
+"""mlx repro: bring the pipeline up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlxrepo.paths import RepoPath, is_inside
+from mlxrepo.pipeline.engine import Engine, Judge, Listener, StageReport
+from mlxrepo.pipeline.graph import Graph, build_graph, read_paths
+from mlxrepo.pipeline.preview import preview
+from mlxrepo.progress import SILENT, Progress
+from mlxrepo.repo.declared import SECTIONS, lock_path
+from mlxrepo.repo.lockfile import Records
+from mlxrepo.repo.placed import Placed
+from mlxrepo.repo.repo import Repo
+from mlxrepo.repo.targets import resolve_stages
+from mlxrepo.repo.update import Updated, modified, update_tracked
+
+
+@dataclass(frozen=True, slots=True)
+class Repro:
+    """One report per stage in order; `updated` is changed data that was recorded first.
+
+    `unversioned` are dependencies that neither git nor mlx keeps, `forgotten` recorded stages
+    that are no longer declared.
+    """
+
+    stages: tuple[StageReport, ...]
+    updated: tuple[Updated, ...] = ()
+    unversioned: tuple[RepoPath, ...] = ()
+    forgotten: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Say whether a stage failed."""
+        return any(report.error is not None for report in self.stages)
+
+
+def repro(
+    repo: Repo,
+    targets: Sequence[str] = (),
+    *,
+    force: bool = False,
+    dry_run: bool = False,
+    listener: Listener = lambda event: None,
+    progress: Progress = SILENT,
+) -> Repro:
+    """Bring the targets (default: all stages) and what they need up to date.
+
+    Raises:
+        InputError: for a circle, an unknown target, or an input that is nowhere; before anything
+            runs.
+    """
+    graph = build_graph(repo.declared)
+    chosen = graph.needed(resolve_stages(targets, repo.place, repo.declared) or graph.order)
+    judge = _judge(repo, chosen, force=force, progress=progress)
+    _check(judge, graph, chosen)
+    if dry_run:
+        return Repro(tuple(preview(judge, graph, chosen)))
+    updated = _record_changed(repo, graph, chosen)
+    if updated:
+        judge = _judge(repo, chosen, force=force, progress=progress)
+    engine = Engine(judge, graph, listener)
+    reports = engine.run(chosen)
+    forgotten = () if targets else _forget(repo)
+    ran = [report.stage for report in reports if report.outcome == "ran"]
+    return Repro(tuple(reports), updated, _unversioned(repo, graph, ran), forgotten)
+
+
+def _judge(repo: Repo, chosen: list[str], *, force: bool, progress: Progress) -> Judge:
+    return Judge(repo, force=frozenset(chosen if force else ()), progress=progress)
+
+
+def _check(judge: Judge, graph: Graph, chosen: list[str]) -> None:
+    """Look for inputs that are nowhere before anything runs."""
+    for address in chosen:
+        judge.inputs.check(graph.stages[address], judge.repo.declared)
+
+
+def _record_changed(repo: Repo, graph: Graph, chosen: list[str]) -> tuple[Updated, ...]:
+    """Record tracked data that was edited: what a model was made from has to be in the store."""
+    read = [dep.path for address in chosen for dep in graph.stages[address].deps]
+    data = [
+        item
+        for item in repo.observed.tracked()
+        if item.role in SECTIONS
+        and any(is_inside(path, item.path) or is_inside(item.path, path) for path in read)
+    ]
+    return tuple(update_tracked(repo, item, item.path) for item in modified(repo, data))
+
+
+def _forget(repo: Repo) -> tuple[str, ...]:
+    """Drop the records of stages that are no longer declared; their outs stay where they are."""
+    gone = sorted(repo.observed.stages().keys() - repo.declared.stages.keys())
+    if not gone:
+        return ()
+    known = {(lock_path(s.file), f"stage:{s.name}") for s in repo.declared.stages.values()}
+    stale = {t.path for t in repo.observed.tracked() if t.address in gone}
+
+    for lock in repo.observed.locks:
+
+        def drop(records: Records, lock: RepoPath = lock) -> None:
+            for name in [n for n in records if n.startswith("stage:") and (lock, n) not in known]:
+                del records[name]
+
+        repo.update_lock(lock, drop)
+
+    def forget(placed: Placed) -> None:
+        for path in stale:
+            placed.pop(path, None)
+
+    repo.update_placed(forget)
+    return tuple(gone)
+
+
+def _unversioned(repo: Repo, graph: Graph, ran: list[str]) -> tuple[RepoPath, ...]:
+    """Return what stages read that nobody keeps: it could not be brought back."""
+    read = {path for address in ran for path in read_paths(graph.stages[address])}
+    mine = [
+        path
+        for path in sorted(read)
+        if repo.observed.at(path) is None and repo.declared.maker(path) is None
+    ]
+    in_git = repo.git.tracked(mine)
+    ignored = repo.git.ignored(mine)
+    return tuple(
+        path
+        for path in mine
+        if path in ignored and not any(is_inside(file, path) for file in in_git)
+    )

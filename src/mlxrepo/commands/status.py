@@ -1,0 +1,158 @@
+"""mlx status: what differs between the workspace, the lockfile and the declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlxrepo.errors import ObjectMissing
+from mlxrepo.paths import RepoPath, is_inside
+from mlxrepo.pipeline.decide import UP_TO_DATE
+from mlxrepo.pipeline.engine import Judge, StageReport
+from mlxrepo.pipeline.graph import build_graph
+from mlxrepo.pipeline.preview import preview
+from mlxrepo.progress import SILENT, Progress
+from mlxrepo.repo.declared import SECTIONS
+from mlxrepo.repo.observed import Tracked
+from mlxrepo.repo.placed import Placed
+from mlxrepo.repo.repo import Repo
+from mlxrepo.repo.targets import parse_target, resolve_stages, resolve_tracked
+from mlxrepo.store.compare import Change, changes, presence, same
+from mlxrepo.store.snapshot import Scan
+from mlxrepo.store.tree import Entry
+
+CLEAN = "clean"
+MODIFIED = "modified"
+DELETED = "deleted"
+ABSENT = "absent"
+UNRECORDED = "not added"
+STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True)
+class PathStatus:
+    """A tracked path. State is clean, modified, deleted, absent (never here) or "not added".
+
+    `absent` counts recorded files that are not in this worktree by design.
+    """
+
+    path: RepoPath
+    address: str
+    state: str
+    changes: tuple[Change, ...] = ()
+    absent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """A stage. State is up-to-date, stale or absent (recorded, its outs never here)."""
+
+    stage: str
+    state: str
+    word: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything looked at; `leftover` are recorded stages that are no longer declared."""
+
+    paths: tuple[PathStatus, ...]
+    stages: tuple[StageStatus, ...]
+    leftover: tuple[str, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Say whether there is nothing to do: absent counts as clean."""
+        fine = all(path.state in (CLEAN, ABSENT) for path in self.paths)
+        return fine and not self.leftover and all(s.state != STALE for s in self.stages)
+
+
+def status(repo: Repo, targets: Sequence[str] = (), *, progress: Progress = SILENT) -> Status:
+    """Compare the workspace with what is recorded and declared; takes no lock, runs nothing."""
+    wanted = _chosen_paths(repo, targets)
+    scan = repo.scan(progress=progress)
+    placed = repo.placed
+    paths = [_path(scan, item, placed.get(item.path)) for item in wanted]
+    if not targets:
+        paths += _unrecorded(repo)
+    judge = Judge(repo, progress=progress)
+    graph = build_graph(repo.declared)
+    chosen = _chosen_stages(repo, targets, graph.order)
+    # A stage is judged behind those it needs, shown only when asked for.
+    reports = preview(judge, graph, graph.needed(chosen))
+    stages = [_stage(r, placed) for r in reports if r.stage in chosen]
+    leftover = () if targets else tuple(sorted(judge.records.keys() - graph.stages.keys()))
+    return Status(tuple(paths), tuple(stages), leftover)
+
+
+def _chosen_paths(repo: Repo, targets: Sequence[str]) -> list[Tracked]:
+    data = [item for item in repo.observed.tracked() if item.role in SECTIONS]
+    if not targets:
+        return data
+    found = []
+    for text in targets:
+        if parse_target(text, repo.place, repo.declared.stages).kind != "stage":
+            found += [
+                item
+                for item, _ in resolve_tracked([text], repo.place, repo.declared, repo.observed)
+                if item in data
+            ]
+    return found
+
+
+def _chosen_stages(repo: Repo, targets: Sequence[str], order: Sequence[str]) -> list[str]:
+    if not targets:
+        return list(order)
+    found: list[str] = []
+    for text in targets:
+        target = parse_target(text, repo.place, repo.declared.stages)
+        path = target.name if target.kind == "path" else None
+        if path is None and target.kind == "stage":
+            found += resolve_stages([text], repo.place, repo.declared)
+        elif path is not None:
+            found += [
+                stage.address
+                for out, (stage, _) in repo.declared.outs.items()
+                if is_inside(out, path) or is_inside(path, out)
+            ]
+    return found
+
+
+def _path(scan: Scan, item: Tracked, before: Entry | None) -> PathStatus:
+    here = scan.entry(item.path)
+    if same(here, item.entry):
+        return PathStatus(item.path, item.address, CLEAN)
+    if here is None:
+        if before is None:
+            return PathStatus(item.path, item.address, ABSENT, absent=item.entry.files)
+        return PathStatus(item.path, item.address, DELETED)
+    try:
+        merged = presence(scan.tree, scan.put_tree, here, before, item.entry)
+    except ObjectMissing:
+        return PathStatus(item.path, item.address, MODIFIED)
+    if same(merged.entry, item.entry):
+        return PathStatus(item.path, item.address, CLEAN, absent=merged.absent)
+    differ = tuple(changes(scan.tree, item.entry, merged.entry))
+    return PathStatus(item.path, item.address, MODIFIED, differ, merged.absent)
+
+
+def _unrecorded(repo: Repo) -> list[PathStatus]:
+    recorded = {item.path for item in repo.observed.tracked()}
+    return [
+        PathStatus(artifact.path, address, UNRECORDED)
+        for address, artifact in repo.declared.artifacts.items()
+        if artifact.path not in recorded and repo.declared.maker(artifact.path) is None
+    ]
+
+
+def _stage(report: StageReport, placed: Placed) -> StageStatus:
+    if report.outcome == UP_TO_DATE:
+        return StageStatus(report.stage, UP_TO_DATE, report.outcome, "")
+    never_here = [
+        reason.what == "out" and reason.new == "is missing" and reason.name not in placed
+        for reason in report.reasons
+    ]
+    if never_here and all(never_here):
+        return StageStatus(report.stage, ABSENT, report.outcome, "its outs are not here yet")
+    return StageStatus(report.stage, STALE, report.outcome, report.why)

@@ -1,0 +1,93 @@
+"""The action cache: what an action made before, under its key (docs/formats.md).
+
+    actions/<key>/<result digest>
+
+Several results of one key live side by side: training is not always deterministic. Entries are
+canonical JSON named by their own digest, so they are never overwritten and a damaged one shows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlxrepo.codec import canonical, parse_json
+from mlxrepo.errors import MlxError
+from mlxrepo.files import make_folder, write_atomic
+from mlxrepo.hashing import RESULT_CONTEXT, Oid, keyed_oid
+from mlxrepo.paths import check_path
+from mlxrepo.repo.lockfile import Output
+from mlxrepo.store.tree import Entry
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The outs and metrics of an action; `made` says by whom, where and at which commit."""
+
+    outs: tuple[Output, ...]
+    metrics: Mapping[str, Mapping[str, Any]]
+    made: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ""
+
+
+class ActionCache:
+    """Results by action key, under one folder."""
+
+    def __init__(self, root: str):
+        self._root = root
+
+    def put(self, key: Oid, action: Mapping[str, Any], result: Result) -> None:
+        """Add a result; an equal one is kept once."""
+        for known in self.get(key):
+            if known.outs == result.outs:
+                return
+        data = canonical(
+            {
+                "format": FORMAT,
+                "action": action,
+                "outs": [_from_output(out) for out in result.outs],
+                "metrics": result.metrics,
+                "made": result.made,
+            }
+        )
+        folder = os.path.join(self._root, key)
+        make_folder(folder)
+        write_atomic(os.path.join(folder, keyed_oid(RESULT_CONTEXT, data)), data, mode=0o444)
+
+    def get(self, key: Oid) -> list[Result]:
+        """Return the results of a key by digest; an entry of other bytes than its name is none."""
+        folder = os.path.join(self._root, key)
+        try:
+            names = sorted(os.listdir(folder))
+        except FileNotFoundError:
+            return []
+        return [result for name in names if (result := _read(folder, name))]
+
+
+def _read(folder: str, name: str) -> Result | None:
+    path = os.path.join(folder, name)
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read()
+        if keyed_oid(RESULT_CONTEXT, data) != name:
+            return None
+        value = parse_json(data, source=path)
+        if value["format"] != FORMAT:
+            return None
+        outs = tuple(_to_output(item) for item in value["outs"])
+        return Result(outs, value["metrics"], value["made"], name)
+    except (OSError, MlxError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _from_output(out: Output) -> list[Any]:
+    return [out.path, out.kind, out.cache, list(out.entry)]
+
+
+def _to_output(item: list[Any]) -> Output:
+    path, kind, cache, entry = item
+    return Output(check_path(path), kind, cache, Entry(entry[0], Oid(entry[1]), *entry[2:]))

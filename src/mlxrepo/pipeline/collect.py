@@ -1,0 +1,70 @@
+"""Collecting what a command made: outs into the store, metrics as numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlxrepo.errors import MlxError, StageFailed
+from mlxrepo.paths import RepoPath, display
+from mlxrepo.pipeline.actioncache import Result
+from mlxrepo.repo.lockfile import Output
+from mlxrepo.repo.project import Out, Stage
+from mlxrepo.repo.repo import Repo
+from mlxrepo.store.snapshot import Scan
+
+
+def collect(repo: Repo, stage: Stage, made: dict[str, str]) -> Result:
+    """Store the outs of a stage that just ran.
+
+    Raises:
+        StageFailed: when an out is missing, or is nothing that can be kept.
+    """
+    with repo.store.batch() as batch:
+        scan = repo.scan(batch=batch)
+        outs = tuple(_collect_one(scan, stage, out) for out in stage.outs)
+    metrics: dict[str, dict[str, Any]] = {
+        out.path: read_numbers(repo, out.path)
+        for out in stage.outs
+        if out.kind == "metric" and not _is_folder(outs, out.path)
+    }
+    return Result(outs, metrics, made)
+
+
+def _collect_one(scan: Scan, stage: Stage, out: Out) -> Output:
+    try:
+        entry = scan.entry(out.path)
+    except MlxError as error:
+        raise StageFailed(
+            f"stage {stage.address} made {error.message}", hint=error.hint, where=out.where
+        ) from None
+    if entry is None:
+        raise StageFailed(
+            f'stage {stage.address} ended well but did not make "{display(out.path)}"',
+            hint="let the command write it, or take it out of the stage; paths are relative to "
+            "the folder of mlx.yaml",
+            where=out.where,
+        )
+    return Output(out.path, out.kind, out.cache, entry)
+
+
+def _is_folder(outs: tuple[Output, ...], path: RepoPath) -> bool:
+    return any(out.path == path and out.entry.kind == "tree" for out in outs)
+
+
+def read_numbers(repo: Repo, path: RepoPath) -> dict[str, Any]:
+    """Return the numbers of a metrics file by dotted name, fit for the lockfile.
+
+    Raises:
+        StageFailed: when the file cannot be read as JSON, YAML or TOML.
+    """
+    from mlxrepo.values import encode, numbers, read_values
+
+    try:
+        values = numbers(read_values(repo.read(path), path))
+    except MlxError as error:
+        raise StageFailed(
+            f"the metrics file {display(path)} cannot be read: {error.message}",
+            hint=error.hint,
+            where=error.where,
+        ) from None
+    return {name: encode(value) for name, value in values.items()}

@@ -1,0 +1,100 @@
+"""The graph of stages: who needs whose outs, in which order, and what a target reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from mlxrepo.errors import InputError
+from mlxrepo.paths import RepoPath, ancestors, display
+from mlxrepo.repo.declared import Declared
+from mlxrepo.repo.project import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Stages in topological order, each with the stages it needs directly."""
+
+    stages: Mapping[str, Stage]
+    order: tuple[str, ...]
+    upstream: Mapping[str, tuple[str, ...]]
+
+    def needed(self, targets: Iterable[str]) -> list[str]:
+        """Return the targets and everything they need, in order."""
+        wanted: set[str] = set()
+        queue = list(targets)
+        while queue:
+            address = queue.pop()
+            if address not in wanted:
+                wanted.add(address)
+                queue += self.upstream[address]
+        return [address for address in self.order if address in wanted]
+
+
+def read_paths(stage: Stage) -> list[RepoPath]:
+    """Return every path a stage reads: its deps and its params files."""
+    return [dep.path for dep in stage.deps] + [param.file for param in stage.params]
+
+
+def build_graph(declared: Declared) -> Graph:
+    """Connect the stages.
+
+    Raises:
+        InputError: when stages need each other in a circle.
+    """
+    by_folder = _outs_by_folder(declared)
+    upstream = {
+        address: _upstream(stage, declared, by_folder) for address, stage in declared.stages.items()
+    }
+    return Graph(declared.stages, _order(declared.stages, upstream), upstream)
+
+
+def _outs_by_folder(declared: Declared) -> dict[str, list[str]]:
+    """Return for each folder above an out the stages that make something in it."""
+    makers: dict[str, list[str]] = {}
+    for path, (stage, _) in declared.outs.items():
+        for folder in ancestors(path):
+            makers.setdefault(folder, []).append(stage.address)
+    return makers
+
+
+def _upstream(
+    stage: Stage, declared: Declared, by_folder: Mapping[str, list[str]]
+) -> tuple[str, ...]:
+    found: list[str] = []
+    for path in read_paths(stage):
+        maker = declared.maker(path)
+        found += [maker.address] if maker else by_folder.get(path, [])
+    return tuple(dict.fromkeys(found))
+
+
+def _order(stages: Mapping[str, Stage], upstream: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    order: list[str] = []
+    state: dict[str, int] = {}  # 1: on the way down, 2: placed
+    for start in stages:
+        stack = [(start, iter(upstream[start]))] if start not in state else []
+        state.setdefault(start, 1)
+        while stack:
+            address, rest = stack[-1]
+            below = next(rest, None)
+            if below is None:
+                state[address] = 2
+                order.append(address)
+                stack.pop()
+            elif state.get(below) == 1:
+                raise _cycle([name for name, _ in stack], below, stages)
+            elif below not in state:
+                state[below] = 1
+                stack.append((below, iter(upstream[below])))
+    return tuple(order)
+
+
+def _cycle(stack: list[str], again: str, stages: Mapping[str, Stage]) -> InputError:
+    circle = [*stack[stack.index(again) :], again]
+    stage = stages[circle[0]]
+    needs = " needs ".join(display(name) for name in circle)
+    return InputError(
+        f"the stages go round in a circle: {needs}",
+        hint="take one of these deps out, or split a stage",
+        where=stage.where,
+    )

@@ -1,0 +1,45 @@
+"""A look ahead: what a run would do, without doing any of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mlxrepo.errors import MlxError
+from mlxrepo.pipeline.decide import BLOCKED, MAY_RUN, RESTORE, RUN, Reason
+from mlxrepo.pipeline.engine import Judge, StageReport
+from mlxrepo.pipeline.graph import Graph
+
+
+def preview(judge: Judge, graph: Graph, addresses: Iterable[str]) -> list[StageReport]:
+    """Decide about each stage as if those before it had been settled.
+
+    A stage behind one that would run may run, or stop early: that depends on what comes out.
+    """
+    reports: dict[str, StageReport] = {}
+    for address in addresses:
+        before = [reports[u] for u in graph.upstream[address] if u in reports]
+        report = _behind(address, before) or _decide(judge, graph, address)
+        reports[address] = report
+    return list(reports.values())
+
+
+def _behind(address: str, before: list[StageReport]) -> StageReport | None:
+    blocked = [report.stage for report in before if report.outcome == BLOCKED or report.error]
+    if blocked:
+        return StageReport(address, BLOCKED, why=f"{blocked[0]} is blocked")
+    waits = tuple(
+        Reason("upstream", report.stage) for report in before if report.outcome in (RUN, MAY_RUN)
+    )
+    if waits:
+        return StageReport(address, MAY_RUN, waits, ", ".join(str(reason) for reason in waits))
+    return None
+
+
+def _decide(judge: Judge, graph: Graph, address: str) -> StageReport:
+    try:
+        _, decision = judge.decide(graph.stages[address])
+    except MlxError as error:
+        return StageReport(address, BLOCKED, why=error.message, error=error)
+    if decision.word == RESTORE and decision.result is not None:
+        judge.inputs.assume(decision.result.outs)
+    return StageReport(address, decision.word, decision.reasons, decision.why)

@@ -1,0 +1,220 @@
+"""The only module that starts git, or reads what git keeps.
+
+Plumbing by subprocess: one spawn is 1 to 2 ms where importing a git library is 80, and it reads
+repositories of either hash. What a cheap look at `.git` answers is read without a spawn.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from mlxrepo.errors import CannotDecide, EnvironmentFailed, InputError
+from mlxrepo.paths import display
+
+# git sets these for hooks and aliases; passed on, they make git answer for the wrong repository.
+LOCAL_VARIABLES = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_NAMESPACE",
+    "GIT_PREFIX",
+    "GIT_QUARANTINE_PATH",
+    "GIT_SHALLOW_FILE",
+    "GIT_CONFIG",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_CONFIG_COUNT",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_GRAFT_FILE",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_INTERNAL_SUPER_PREFIX",
+)
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment without what binds git to one repository."""
+    return {k: v for k, v in os.environ.items() if k not in LOCAL_VARIABLES}
+
+
+class GitDirs(NamedTuple):
+    """A worktree's root, its git dir, and the git dir that all worktrees share."""
+
+    root: str
+    git_dir: str
+    common_dir: str
+
+
+def find(start: str) -> GitDirs:
+    """Find the worktree that `start` lies in, without starting git.
+
+    Raises:
+        InputError: when there is none.
+    """
+    folder = os.path.realpath(start)
+    while True:
+        marker = os.path.join(folder, ".git")
+        git_dir = _git_dir(marker)
+        if git_dir:
+            return GitDirs(folder, git_dir, _common_dir(git_dir))
+        above = os.path.dirname(folder)
+        if above == folder:
+            raise InputError(
+                f"{display(start)} is not in a git repository", hint="git init, then mlx init"
+            )
+        folder = above
+
+
+def _git_dir(marker: str) -> str | None:
+    if os.path.isdir(marker):
+        return marker if os.path.exists(os.path.join(marker, "HEAD")) else None
+    try:
+        with open(marker, encoding="utf-8", errors="surrogateescape") as stream:
+            text = stream.read().strip()
+    except OSError:
+        return None
+    if not text.startswith("gitdir:"):
+        return None
+    return os.path.normpath(os.path.join(os.path.dirname(marker), text[7:].strip()))
+
+
+def _common_dir(git_dir: str) -> str:
+    try:
+        with open(os.path.join(git_dir, "commondir"), encoding="utf-8") as stream:
+            return os.path.normpath(os.path.join(git_dir, stream.read().strip()))
+    except OSError:
+        return git_dir
+
+
+class Git:
+    """git, asked about one worktree."""
+
+    def __init__(self, root: str):
+        self.root = root
+
+    def run(
+        self, *words: str, input: bytes | None = None, accept: Sequence[int] = (0,)
+    ) -> tuple[int, bytes]:
+        """Run git in the worktree and return its exit status and output.
+
+        Raises:
+            EnvironmentFailed: when git is missing or exits with another status than `accept`.
+        """
+        import subprocess
+
+        try:
+            done = subprocess.run(
+                ["git", "-C", self.root, *words],
+                input=input,
+                stdin=subprocess.DEVNULL if input is None else None,
+                capture_output=True,
+                env=clean_environment(),
+                check=False,
+            )
+        except FileNotFoundError:
+            raise EnvironmentFailed("git is not on PATH", hint="install git, then again") from None
+        if done.returncode not in accept:
+            said = done.stderr.decode("utf-8", "replace").strip()
+            raise EnvironmentFailed(f"git {words[0]} failed: {said}")
+        return done.returncode, done.stdout
+
+    def commit(self, rev: str) -> str:
+        """Resolve a revision to a commit.
+
+        Raises:
+            CannotDecide: when there is no such commit.
+        """
+        if rev.startswith("-"):
+            raise InputError(f'"{display(rev)}" is not a revision')
+        status, out = self.run(
+            "rev-parse",
+            "--verify",
+            "--quiet",
+            "--end-of-options",
+            rev + "^{commit}",
+            accept=(0, 1, 128),
+        )
+        if status:
+            if rev == "HEAD":
+                raise CannotDecide("there is no commit yet", hint="git commit, then again")
+            raise CannotDecide(f'git knows no revision "{display(rev)}"', hint="git log --oneline")
+        return out.decode().strip()
+
+    def files_at(self, commit: str, name: str) -> dict[str, bytes]:
+        """Return the content of every file called `name` in a commit, by path."""
+        # -z with a pathspec cannot match a base name at any depth, so the listing is filtered here.
+        _, out = self.run("ls-tree", "-r", "-z", "--full-tree", commit)
+        wanted: list[tuple[str, str]] = []
+        for row in out.split(b"\0")[:-1]:
+            head, _, path = row.partition(b"\t")
+            if path == name.encode() or path.endswith(b"/" + name.encode()):
+                mode, kind, oid = head.decode().split(" ")
+                if kind == "blob" and mode != "120000":
+                    wanted.append((os.fsdecode(path), oid))
+        blobs = self.blobs([oid for _, oid in wanted])
+        return {path: data for (path, _), data in zip(wanted, blobs, strict=True)}
+
+    def file_at(self, commit: str, path: str) -> bytes | None:
+        """Return one file of a commit; None when it is not there."""
+        status, out = self.run("cat-file", "blob", f"{commit}:{path}", accept=(0, 128))
+        return None if status else out
+
+    def blobs(self, oids: Sequence[str]) -> list[bytes]:
+        """Return many git blobs with one spawn."""
+        if not oids:
+            return []
+        _, out = self.run("cat-file", "--batch", input="\n".join(oids).encode() + b"\n")
+        found: list[bytes] = []
+        at = 0
+        for oid in oids:
+            end = out.index(b"\n", at)
+            fields = out[at:end].split(b" ")
+            if len(fields) != 3:
+                raise EnvironmentFailed(f"git has lost the object {oid}", hint="git fsck")
+            size = int(fields[2])
+            found.append(out[end + 1 : end + 1 + size])
+            at = end + 2 + size
+        return found
+
+    def tracked(self, paths: Iterable[str]) -> list[str]:
+        """Return the files git tracks at or below any of `paths`."""
+        specs = [f":(top,literal){path}" for path in paths]
+        if not specs:
+            return []
+        _, out = self.run("ls-files", "-z", "--full-name", "--", *specs)
+        return [os.fsdecode(path) for path in out.split(b"\0")[:-1]]
+
+    def project_files(self, name: str) -> list[str]:
+        """Return every file called `name` that git tracks or does not ignore."""
+        _, out = self.run(
+            "ls-files", "-z", "--full-name", "--cached", "--others", "--exclude-standard",
+            "--deduplicate", "--", f":(top,glob)**/{name}",
+        )  # fmt: skip
+        return sorted(os.fsdecode(path) for path in out.split(b"\0")[:-1])
+
+    def ignored(self, paths: Sequence[str]) -> set[str]:
+        """Return those of `paths` that git ignores."""
+        if not paths:
+            return set()
+        data = b"\0".join(os.fsencode(f"./{path}") for path in paths) + b"\0"
+        _, out = self.run("check-ignore", "-z", "--stdin", "--no-index", input=data, accept=(0, 1))
+        return {os.fsdecode(path).removeprefix("./") for path in out.split(b"\0")[:-1]}
+
+    def config(self) -> dict[str, str]:
+        """Return the settings under `mlx.`, the last of each name, keys in lower case."""
+        _, out = self.run("config", "--list", "-z", accept=(0, 1))
+        found: dict[str, str] = {}
+        for item in out.split(b"\0")[:-1]:
+            key, _, value = item.decode("utf-8", "surrogateescape").partition("\n")
+            if key.lower().startswith("mlx."):
+                found[key[4:]] = value
+        return found
+
+    def history(self, name: str) -> list[str]:
+        """Return HEAD's ancestors that touched a file called `name`, newest first."""
+        status, out = self.run("rev-list", "HEAD", "--", f":(top,glob)**/{name}", accept=(0, 128))
+        return [] if status else out.decode().split()

@@ -1,0 +1,22 @@
+"""Every file name mlx owns, once."""
+
+from __future__ import annotations
+
+PROJECT_FILE = "mlx.yaml"
+LOCK_FILE = "mlx.lock"
+IGNORE_FILE = ".mlxignore"
+PARAMS_FILE = "params.yaml"
+
+# In the common git dir, shared by worktrees.
+STORE_FOLDER = "mlx"
+ACTIONS_FOLDER = "actions"
+RUNS_FOLDER = "runs"
+TRASH_FOLDER = "trash"
+
+# In the git dir of each worktree.
+WORKTREE_FOLDER = "mlx/worktree"
+STAT_CACHE = "stat.sqlite"
+PLACED_FILE = "placed.json"
+MUTEX_FILE = "mutex"
+
+GITATTRIBUTES_LINE = "mlx.lock -text merge=mlx diff=mlx"

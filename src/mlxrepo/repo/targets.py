@@ -1,0 +1,169 @@
+"""Targets: how the command line names a path, a stage, an artifact, a version. One parser for all.
+
+    path | stage | stage@item | sub/mlx.yaml:stage | data:NAME | feature:NAME
+    | model:NAME | model:NAME@VERSION | exp:NAME
+
+A prefix decides; `./x` is always a path; otherwise a stage of that name comes before a path.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from mlxrepo.errors import InputError
+from mlxrepo.paths import RepoPath, display, from_user, is_inside
+from mlxrepo.repo.declared import Declared
+from mlxrepo.repo.layout import PROJECT_FILE
+from mlxrepo.repo.observed import Observed, Tracked
+
+PREFIXES = ("data", "feature", "model", "exp")
+
+
+class Target(NamedTuple):
+    """A parsed target: kind is path, stage, data, feature, model or exp.
+
+    `name` is a stage's address, an artifact's name, or a RepoPath; `version` what follows an `@`
+    of a model.
+    """
+
+    kind: str
+    name: str
+    version: str = ""
+
+
+class Place(NamedTuple):
+    """Where the words of a target are looked up: the worktree's root and the user's folder."""
+
+    root: str
+    cwd: str
+
+
+def parse_target(text: str, place: Place, stages: Iterable[str]) -> Target:
+    """Read one target as typed.
+
+    Raises:
+        InputError: when it is empty or a path outside the repository.
+    """
+    prefix, colon, rest = text.partition(":")
+    if colon and prefix in PREFIXES:
+        name, _, version = rest.partition("@")
+        if not name:
+            raise InputError(f'"{display(text)}" names no {prefix}')
+        return Target(prefix, name, version)
+    if colon and (prefix == PROJECT_FILE or prefix.endswith("/" + PROJECT_FILE)):
+        file = from_user(prefix, place.root, place.cwd)
+        return Target("stage", rest if file == PROJECT_FILE else f"{file}:{rest}")
+    if not text:
+        raise InputError("a target cannot be empty")
+    if text in set(stages):
+        return Target("stage", text)
+    return Target("path", from_user(text, place.root, place.cwd))
+
+
+def resolve_tracked(
+    texts: Iterable[str], place: Place, declared: Declared, observed: Observed
+) -> list[tuple[Tracked, RepoPath]]:
+    """Return the recorded paths that targets mean, each with the path inside it that was asked for.
+
+    No target means everything. A folder above tracked paths means all of them.
+
+    Raises:
+        InputError: when a target means nothing that is recorded.
+    """
+    tracked = list(observed.tracked())
+    texts = list(texts)
+    if not texts:
+        return [(item, item.path) for item in tracked]
+    found: list[tuple[Tracked, RepoPath]] = []
+    stages = observed.stages().keys() | declared.stages.keys()
+    for text in texts:
+        target = parse_target(text, place, stages)
+        matches = _matches(target, tracked, declared)
+        if not matches:
+            raise not_recorded(text, target, tracked, declared)
+        found += [match for match in matches if match not in found]
+    return found
+
+
+def _matches(
+    target: Target, tracked: list[Tracked], declared: Declared
+) -> list[tuple[Tracked, RepoPath]]:
+    if target.kind == "path":
+        path = RepoPath(target.name)
+    elif target.kind == "stage":
+        return [
+            (item, item.path)
+            for item in tracked
+            if item.address == target.name and item.role in ("out", "metric", "plot")
+        ]
+    else:
+        artifact = declared.artifacts.get(f"{target.kind}:{target.name}")
+        if artifact is None:
+            return [
+                (item, item.path)
+                for item in tracked
+                if item.address == f"{target.kind}:{target.name}"
+            ]
+        path = artifact.path
+    inside = [(item, path) for item in tracked if is_inside(path, item.path)]
+    below = [(item, item.path) for item in tracked if is_inside(item.path, path)]
+    return inside[:1] or below
+
+
+def not_recorded(
+    text: str, target: Target, tracked: list[Tracked], declared: Declared
+) -> InputError:
+    """Return the error for a target that means nothing recorded, with the nearest that does."""
+    if target.kind == "path":
+        known = [item.path for item in tracked] + list(declared.stages)
+        verb = f"mlx add {text}" if not declared.maker(target.name) else f"mlx repro {text}"
+    else:
+        known = [item.address for item in tracked] + list(declared.artifacts)
+        verb = "mlx status"
+    near = difflib.get_close_matches(text, sorted(set(known)), 1)
+    hint = f"did you mean {near[0]}?" if near else verb
+    return InputError(f'nothing is recorded for "{display(text)}"', hint=hint)
+
+
+def resolve_stages(texts: Iterable[str], place: Place, declared: Declared) -> list[str]:
+    """Return the addresses of the stages that targets mean; a path means the stage that makes it.
+
+    Raises:
+        InputError: when a target is no stage and nothing that a stage makes.
+    """
+    found: list[str] = []
+    for text in texts:
+        addresses = _stages(parse_target(text, place, declared.stages), declared)
+        if not addresses:
+            raise _no_stage(text, declared)
+        found += [address for address in addresses if address not in found]
+    return found
+
+
+def _stages(target: Target, declared: Declared) -> list[str]:
+    if target.kind == "stage":
+        return [target.name] if target.name in declared.stages else []
+    if target.kind == "path":
+        path = target.name
+    else:
+        artifact = declared.artifacts.get(f"{target.kind}:{target.name}")
+        if artifact is None:
+            return []
+        path = artifact.path
+    maker = declared.maker(path)
+    if maker:
+        return [maker.address]
+    return [stage.address for out, (stage, _) in declared.outs.items() if is_inside(out, path)]
+
+
+def _no_stage(text: str, declared: Declared) -> InputError:
+    near = difflib.get_close_matches(text, list(declared.stages), 1)
+    if near:
+        hint = f"did you mean {near[0]}?"
+    elif declared.stages:
+        hint = "stages here: " + ", ".join(sorted(declared.stages)[:10])
+    else:
+        hint = f"declare a stage in {PROJECT_FILE} first"
+    return InputError(f'"{display(text)}" is no stage, and no stage makes it', hint=hint)

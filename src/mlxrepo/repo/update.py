@@ -1,0 +1,110 @@
+"""Recording what is in the workspace at a tracked path: one rule for `add` and for `repro`.
+
+What is here replaces what was recorded; what is absent from this worktree stays as recorded; what
+was placed here and is gone is recorded as deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mlxrepo.errors import Refused
+from mlxrepo.paths import RepoPath, display
+from mlxrepo.progress import SILENT, Progress
+from mlxrepo.repo.lockfile import DataRecord
+from mlxrepo.repo.observed import Tracked
+from mlxrepo.repo.repo import Repo
+from mlxrepo.store.compare import Change, changes, presence, same
+from mlxrepo.store.snapshot import Scan
+from mlxrepo.store.subtree import find, replace
+from mlxrepo.store.tree import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """What recording a path did: its entry before and now, and the files that differ.
+
+    `absent` files are recorded and not in this worktree; they stay as they were.
+    """
+
+    path: RepoPath
+    address: str
+    old: Entry | None
+    entry: Entry
+    changes: tuple[Change, ...]
+    absent: int
+    absent_size: int
+    new_objects: int
+    new_bytes: int
+
+    @property
+    def deleted(self) -> tuple[str, ...]:
+        """Return the files that were here, are gone, and are no longer recorded."""
+        return tuple(change.path for change in self.changes if change.new is None)
+
+
+def update_tracked(
+    repo: Repo, tracked: Tracked, path: RepoPath, *, progress: Progress = SILENT
+) -> Updated:
+    """Store what lies at `path`, inside the tracked path, and record it.
+
+    Raises:
+        Refused: when nothing is left of the whole tracked path.
+        ObjectMissing: when the recorded listing, needed for absent files, is not in the store.
+    """
+    below = path[len(tracked.path) + 1 :]
+    placed = repo.placed.get(tracked.path)
+    with repo.store.batch() as batch:
+        scan = repo.scan(batch=batch, progress=progress)
+        here = scan.entry(path)
+        merged = presence(
+            scan.tree,
+            scan.put_tree,
+            here,
+            find(scan.tree, placed, below),
+            find(scan.tree, tracked.entry, below),
+        )
+        entry = _whole(scan, tracked.entry, below, merged.entry)
+        if entry is None:
+            raise Refused(
+                f"{display(path)} is gone",
+                hint=f"mlx checkout {display(path)} brings it back, mlx rm forgets it",
+            )
+        now_placed = _whole(scan, placed, below, here)
+    differ = tuple(changes(repo.store.tree, tracked.entry, entry))
+    record_data(repo, tracked, entry, now_placed)
+    return Updated(
+        tracked.path, tracked.address, tracked.entry, entry, differ,
+        merged.absent, merged.absent_size, batch.new_objects, batch.new_bytes,
+    )  # fmt: skip
+
+
+def _whole(scan: Scan, top: Entry | None, below: str, new: Entry | None) -> Entry | None:
+    """Return the whole tracked path with `new` at `below`."""
+    if below and new is None and find(scan.tree, top, below) is None:
+        return top
+    return replace(scan.tree, scan.put_tree, top, below, new)
+
+
+def record_data(repo: Repo, tracked: Tracked, entry: Entry, placed: Entry | None) -> None:
+    """Write an artifact's row and note what of it is here."""
+    record = DataRecord(tracked.path, entry)
+    repo.update_lock(tracked.lock, lambda records: records.update({tracked.address: record}))
+    if placed is not None:
+        repo.update_placed(lambda noted: noted.update({tracked.path: placed}))
+
+
+def modified(repo: Repo, tracked: Iterable[Tracked]) -> list[Tracked]:
+    """Return those tracked paths whose workspace content is not what is recorded."""
+    scan = repo.scan()
+    placed = repo.placed
+    found = []
+    for item in tracked:
+        here = scan.entry(item.path)
+        if same(here, item.entry) or (here is None and item.path not in placed):
+            continue
+        merged = presence(scan.tree, scan.put_tree, here, placed.get(item.path), item.entry)
+        if not same(merged.entry, item.entry):
+            found.append(item)
+    return found

@@ -1,0 +1,165 @@
+"""Packs: one file with many small objects and its own table (docs/formats.md).
+
+    "MLXPACK1" | object bytes, one after the other | table | footer
+    table row  oid (32) kind (1) codec (1) offset (8) length (8) size (8), little endian, by oid
+    footer     table offset (8) rows (8) BLAKE3 of the table (32) "MLXPEND1"
+
+The pack is named by its table, so equal packs have equal names; its index is the table itself.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import NamedTuple
+
+from mlxrepo.errors import Damaged
+from mlxrepo.files import failpoint, publish, remove_quietly, temp_name, write_all
+from mlxrepo.hashing import PACK_CONTEXT, Oid, keyed_oid
+
+MAGIC = b"MLXPACK1"
+END = b"MLXPEND1"
+ROW = struct.Struct("<32sBBQQQ")
+FOOTER = struct.Struct("<QQ32s8s")
+TARGET_SIZE = 32 << 20
+
+KINDS = ("blob", "tree")
+CODEC_RAW = 0
+
+
+class Slot(NamedTuple):
+    """Where an object lies in a pack; `length` as stored, `size` as the object is."""
+
+    kind: str
+    codec: int
+    offset: int
+    length: int
+    size: int
+
+
+class PackWriter:
+    """Writes one pack into a temporary file; `close` flushes and publishes it."""
+
+    def __init__(self, temp_folder: str, pack_folder: str):
+        os.makedirs(temp_folder, exist_ok=True)
+        self._folder = pack_folder
+        self._temp = os.path.join(temp_folder, temp_name())
+        self._fd = os.open(self._temp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        self._rows: list[tuple[bytes, int, int, int]] = []
+        self._buffer = bytearray(MAGIC)
+        self._start = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._start + len(self._buffer)
+
+    def add(self, kind: str, oid: Oid, data: bytes) -> None:
+        """Append one object."""
+        self._rows.append((bytes.fromhex(oid), KINDS.index(kind), self.size, len(data)))
+        self._buffer += data
+        if len(self._buffer) > 4 << 20:
+            self._spill()
+
+    def _spill(self) -> None:
+        write_all(self._fd, self._buffer)
+        self._start += len(self._buffer)
+        self._buffer = bytearray()
+
+    def close(self) -> str:
+        """Write the table, flush, give the pack its name and return its path."""
+        self._rows.sort()
+        table = b"".join(
+            ROW.pack(oid, kind, CODEC_RAW, offset, size, size)
+            for oid, kind, offset, size in self._rows
+        )
+        name = keyed_oid(PACK_CONTEXT, table)
+        offset = self.size
+        self._buffer += table
+        self._buffer += FOOTER.pack(offset, len(self._rows), bytes.fromhex(name), END)
+        self._spill()
+        failpoint("pack.before-flush")
+        os.fsync(self._fd)
+        os.close(self._fd)
+        path = os.path.join(self._folder, f"{name}.pack")
+        publish(self._temp, path)
+        return path
+
+    def abort(self) -> None:
+        """Drop what was written."""
+        os.close(self._fd)
+        remove_quietly(self._temp)
+
+
+class Pack:
+    """A published pack, open for reading."""
+
+    def __init__(self, path: str):
+        self.path = path
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._table, self.rows = self._load()
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self._fd)
+
+    def _load(self) -> tuple[bytes, int]:
+        size = os.fstat(self._fd).st_size
+        tail = os.pread(self._fd, FOOTER.size, max(0, size - FOOTER.size))
+        if len(tail) < FOOTER.size:
+            raise self._damaged("it is too short")
+        offset, rows, digest, end = FOOTER.unpack(tail)
+        if end != END or offset + rows * ROW.size + FOOTER.size != size:
+            raise self._damaged("its end does not fit")
+        table = os.pread(self._fd, rows * ROW.size, offset)
+        if bytes.fromhex(keyed_oid(PACK_CONTEXT, table)) != digest:
+            raise self._damaged("its table was changed")
+        return table, rows
+
+    def _damaged(self, why: str) -> Damaged:
+        return Damaged(f"pack {os.path.basename(self.path)[:12]} is damaged: {why}")
+
+    def items(self) -> list[tuple[Oid, Slot]]:
+        """Return every object of the pack."""
+        return [
+            (Oid(oid.hex()), Slot(KINDS[kind], codec, offset, length, size))
+            for oid, kind, codec, offset, length, size in ROW.iter_unpack(self._table)
+        ]
+
+    def oids(self, kind: str) -> list[bytes]:
+        """Return the binary oids of one kind."""
+        wanted = KINDS.index(kind)
+        return [row[0] for row in ROW.iter_unpack(self._table) if row[1] == wanted]
+
+    def find(self, kind: str, oid: bytes) -> Slot | None:
+        """Look one object up by its binary oid."""
+        low, high = 0, self.rows
+        while low < high:
+            middle = (low + high) // 2
+            if self._oid_at(middle) < oid:
+                low = middle + 1
+            else:
+                high = middle
+        while low < self.rows and self._oid_at(low) == oid:
+            _, number, codec, offset, length, size = ROW.unpack_from(self._table, low * ROW.size)
+            if KINDS[number] == kind:
+                return Slot(kind, codec, offset, length, size)
+            low += 1
+        return None
+
+    def _oid_at(self, row: int) -> bytes:
+        start = row * ROW.size
+        return self._table[start : start + 32]
+
+    def read(self, slot: Slot) -> bytes:
+        """Return the stored bytes of one object, not yet checked against its name.
+
+        Raises:
+            Damaged: when the pack ends early or uses a codec this version does not know.
+        """
+        if slot.codec != CODEC_RAW:
+            raise self._damaged(f"codec {slot.codec} is of a newer mlx")
+        data = os.pread(self._fd, slot.length, slot.offset)
+        if len(data) != slot.length:
+            raise self._damaged("it ends early")
+        return data

@@ -1,0 +1,74 @@
+"""What a start of mlx loads: asserted on modules, not on a clock."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlxrepo import __version__
+from mlxrepo.cli.lazy import COMMANDS
+
+HEAVY = {"yaml", "rich", "pandas", "joblib", "fsspec", "git", "pathspec", "s3fs", "numpy"}
+
+LIST_MODULES = """
+import sys
+from mlxrepo.__main__ import main
+sys.argv = ["mlx", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
+
+
+def loaded(*args: str) -> set[str]:
+    """Return the modules that one command line loads."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIST_MODULES, *args], capture_output=True, text=True, check=True
+    )
+    return set(done.stderr.split())
+
+
+def test_the_version_is_answered_without_click() -> None:
+    modules = loaded("--version")
+    assert not modules & {*HEAVY, "click", "mlxrepo.cli", "json", "re", "dataclasses"}
+
+
+@pytest.mark.parametrize("args", [("--help",), ("-h",), ("-q", "--version")])
+def test_help_loads_no_command_and_nothing_heavy(args: tuple[str, ...]) -> None:
+    modules = loaded(*args)
+    assert "click" in modules
+    assert not modules & {*HEAVY, "json.tool", "importlib.metadata", "traceback", "subprocess"}
+    assert not modules & {verb.module for verb in COMMANDS.values()}
+    assert not {m for m in modules if m.startswith("mlxrepo.commands")}
+
+
+def test_running_one_command_loads_no_other() -> None:
+    modules = loaded("completion", "bash")
+    expected = {COMMANDS["completion"].module}
+    assert modules & {verb.module for verb in COMMANDS.values()} == expected
+
+
+def test_the_version_is_the_package_s() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mlxrepo", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"mlx {__version__}\n"
+
+
+@pytest.mark.parametrize("args", [["--version"], ["-h"], ["completion", "fish"], ["nonsense"]])
+def test_modules_of_the_user_s_project_are_never_imported(args: list[str], tmp_path: Path) -> None:
+    for name in ("mlx", "click", "yaml", "xxhash", "json", "signal", "difflib", "blake3"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the project')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "mlxrepo", *args],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "imported from the project" not in done.stderr
+    assert done.returncode == (2 if args == ["nonsense"] else 0)
