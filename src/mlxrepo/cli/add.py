@@ -32,7 +32,13 @@ KINDS = {"dataset": "data", "feature": "feature", "model": "model"}
 )
 @click.argument("paths", nargs=-1)
 @click.option("--name", help="Name of the artifact; default: from the path.")
-@click.option("--kind", type=click.Choice(list(KINDS)), default="dataset", show_default=True)
+@click.option(
+    "--kind",
+    type=click.Choice(list(KINDS)),
+    default="dataset",
+    show_default=True,
+    help="What the data is.",
+)
 @click.option("-u", "--update", is_flag=True, help="Record every tracked path that changed.")
 @click.pass_obj
 def command(
