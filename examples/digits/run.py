@@ -248,7 +248,9 @@ def main() -> None:
     compare(first, second)
     prove(first, found)
     print("\nData, features and model of the first commit are back, byte for byte.")
-    print(f"The project is yours to look at: {folder}")
+    print("The project is yours to play on with; it stands at the first commit:")
+    print(f'  export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
+    print(f"  cd {shlex.quote(str(folder))} && git checkout main && mlx checkout")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 from mlxrepo.errors import InputError, Where
@@ -42,7 +43,6 @@ def parse_json(data: bytes, *, source: str, line: int = 1) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f'the key "{twice}" is given twice')
+        counts = Counter(name for name, _ in pairs)
+        raise ValueError(f'the key "{counts.most_common(1)[0][0]}" is given twice')
     return value

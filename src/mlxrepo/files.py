@@ -2,29 +2,32 @@
 
 The order is always the same: a temporary file beside the target, its bytes flushed, a rename, the
 folder flushed. A kill at any point leaves the old file or the new one, and at worst a temporary
-whose name starts with `TEMP_PREFIX`, which every scan passes over and the next writer removes.
+whose name starts with `TEMP_PREFIX`, which every scan passes over. Its writer holds a kernel lock
+on it, so the next writer in that folder can tell what is dead, and removes it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import shutil
 import signal
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from mlxrepo.errors import EnvironmentFailed
 from mlxrepo.hashing import Oid, blob_hasher, blob_oid
+from mlxrepo.paths import TEMP_PREFIX as TEMP_PREFIX
 from mlxrepo.paths import display
 
-TEMP_PREFIX = ".mlx-tmp-"
 CHUNK = 8 << 20  # big enough for BLAKE3 to feed two threads and for the kernel to read ahead
 SMALL = 1 << 20  # below this a file is read whole and its object goes into a pack
 
+_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FICLONE = 0x40049409  # linux/fs.h: share the extents of one file with another
 _FAILPOINT = os.environ.get("MLXREPO_FAILPOINT", "")
 
@@ -57,14 +60,9 @@ def stat_of(result: os.stat_result) -> Stat:
     )
 
 
-def temp_name() -> str:
-    """Return a fresh name for a temporary file or folder."""
-    return TEMP_PREFIX + secrets.token_hex(8)
-
-
 def sync_folder(path: str) -> None:
     """Flush a folder, so that a rename in it survives a power cut."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    fd = os.open(path, _OPEN_FOLDER)
     try:
         os.fsync(fd)
     finally:
@@ -72,8 +70,18 @@ def sync_folder(path: str) -> None:
 
 
 def make_folder(path: str) -> None:
-    """Create a folder and those above it."""
-    os.makedirs(path, exist_ok=True)
+    """Create a folder and those above it, so that they survive a power cut."""
+    if not path or os.path.isdir(path):
+        return
+    above = os.path.dirname(path)
+    make_folder(above)
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+        return
+    sync_folder(above or ".")
 
 
 def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
@@ -89,22 +97,14 @@ def write_atomic(path: str, data: bytes, *, mode: int = 0o644) -> None:
     An existing file keeps its permission bits; a symlink keeps pointing where it does.
     """
     path = os.path.realpath(path)
-    with contextlib.suppress(FileNotFoundError):
-        mode = stat.S_IMODE(os.stat(path).st_mode)
     folder = os.path.dirname(path)
-    temp = os.path.join(folder, temp_name())
-    fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        try:
-            write_all(fd, data)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+    with temp_file(folder, mode) as (fd, temp):
+        with contextlib.suppress(FileNotFoundError):
+            os.fchmod(fd, stat.S_IMODE(os.stat(path).st_mode))
+        write_all(fd, data)
+        os.fsync(fd)
         failpoint("write.before-rename")
         os.rename(temp, path)
-    except BaseException:
-        remove_quietly(temp)
-        raise
     sync_folder(folder)
     failpoint("write.after-rename")
 
@@ -123,17 +123,82 @@ def publish(temp: str, final: str) -> None:
     failpoint("publish.after-rename")
 
 
-@contextlib.contextmanager
-def temp_file(folder: str) -> Iterator[tuple[int, str]]:
-    """Open a new temporary file in `folder`; it is removed unless somebody renamed it."""
+def open_temp(folder: str, mode: int = 0o644) -> tuple[int, str]:
+    """Open a new temporary file in `folder`; it counts as alive until the descriptor is closed."""
     make_folder(folder)
-    path = os.path.join(folder, temp_name())
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    place = os.open(folder, _OPEN_FOLDER)
+    try:
+        remove_dead(place)
+        fd, name = _create_held(place, lambda name: _create_file(name, mode, place))
+        return fd, os.path.join(folder, name)
+    finally:
+        os.close(place)
+
+
+@contextlib.contextmanager
+def temp_file(folder: str, mode: int = 0o644) -> Iterator[tuple[int, str]]:
+    """Open a new temporary file in `folder`; it is removed unless somebody renamed it."""
+    fd, path = open_temp(folder, mode)
     try:
         yield fd, path
     finally:
         os.close(fd)
         remove_quietly(path)
+
+
+@contextlib.contextmanager
+def temp_folder(place: int) -> Iterator[int]:
+    """Make a new temporary folder in the open folder `place`, removed with what is still in it."""
+    remove_dead(place)
+    fd, name = _create_held(place, lambda name: _create_folder(name, place))
+    try:
+        yield fd
+    finally:
+        shutil.rmtree(name, ignore_errors=True, dir_fd=place)
+        os.close(fd)
+
+
+def _create_held(place: int, create: Callable[[str], int]) -> tuple[int, str]:
+    """Create something under a fresh name and lock it, before anybody takes it for dead."""
+    while True:
+        name = TEMP_PREFIX + secrets.token_hex(8)
+        fd = create(name)
+        with contextlib.suppress(OSError):  # no locks on this disk: then nothing looks dead either
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        if os.fstat(fd).st_nlink:
+            return fd, name
+        os.close(fd)
+
+
+def _create_file(name: str, mode: int, place: int) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    return os.open(name, flags, mode, dir_fd=place)
+
+
+def _create_folder(name: str, place: int) -> int:
+    os.mkdir(name, 0o777, dir_fd=place)
+    return os.open(name, _OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=place)
+
+
+def remove_dead(place: int) -> None:
+    """Remove from an open folder the temporaries whose writer was killed."""
+    with os.scandir(place) as items:
+        names = [item.name for item in items if item.name.startswith(TEMP_PREFIX)]
+    for name in names:
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
+        except OSError:
+            continue  # gone meanwhile, or not ours to touch
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if stat.S_ISDIR(os.fstat(fd).st_mode):
+                shutil.rmtree(name, dir_fd=place)
+            else:
+                os.unlink(name, dir_fd=place)
+        except OSError:
+            pass  # its writer lives, or it cannot be removed: then it is in nobody's way
+        finally:
+            os.close(fd)
 
 
 def remove_quietly(path: str) -> None:
@@ -201,7 +266,7 @@ def read_content(path: str, *, sink: int | None = None) -> Content:
         fd, before = open_regular(path)
         try:
             content = _read_once(fd, stat_of(before), sink)
-            if stat_of(os.fstat(fd)) == content.stat:
+            if content and stat_of(os.fstat(fd)) == content.stat:
                 return content
         finally:
             os.close(fd)
@@ -211,45 +276,51 @@ def read_content(path: str, *, sink: int | None = None) -> Content:
     )
 
 
-def _read_once(fd: int, found: Stat, sink: int | None) -> Content:
+def _read_once(fd: int, found: Stat, sink: int | None) -> Content | None:
+    """Read a file of the size that was found; None when it turns out to have another."""
     if found.size < SMALL:
         data = _read_small(fd, found.size)
-        return Content(blob_oid(data), found, data)
+        return Content(blob_oid(data), found, data) if len(data) == found.size else None
     if sink is None:
-        return Content(_hash_stream(fd, None, found.size), found, None)
-    os.lseek(sink, 0, os.SEEK_SET)
-    os.ftruncate(sink, 0)
-    if reflink(fd, sink):
-        # The clone cannot change any more: its bytes are the ones that get the name.
-        return Content(_hash_stream(sink, None, found.size), found, None)
-    return Content(_hash_stream(fd, sink, found.size), found, None)
+        oid, count = _hash_stream(fd, None, found.size)
+    else:
+        oid, count = _copy_stream(fd, sink, found.size)
+    return Content(oid, found, None) if count == found.size else None
 
 
 def _read_small(fd: int, size: int) -> bytes:
     data = os.read(fd, size + 1)
-    if len(data) == size:
-        return data
-    parts = [data]
-    while data := os.read(fd, SMALL):
-        parts.append(data)
-    return b"".join(parts)
+    while len(data) < size and (more := os.read(fd, size + 1 - len(data))):
+        data += more
+    return data
 
 
-def _hash_stream(fd: int, sink: int | None, size: int) -> Oid:
+def _hash_stream(fd: int, sink: int | None, size: int) -> tuple[Oid, int]:
+    """Hash what follows in a file, writing it to `sink`; return its name and how much it was."""
     hasher = blob_hasher(size)
     buffer = bytearray(CHUNK)
     view = memoryview(buffer)
+    total = 0
     while count := os.readv(fd, [buffer]):
         hasher.update(view[:count])
+        total += count
         if sink is not None:
             write_all(sink, view[:count])
-    return Oid(hasher.hexdigest())
+    return Oid(hasher.hexdigest()), total
+
+
+def _copy_stream(source: int, target: int, size: int) -> tuple[Oid, int]:
+    """Make `target` a copy, sharing blocks where the disk can; return its name and its size."""
+    os.lseek(target, 0, os.SEEK_SET)
+    os.ftruncate(target, 0)
+    if reflink(source, target):
+        # The clone cannot change any more: its bytes are the ones that get the name.
+        return _hash_stream(target, None, size)
+    return _hash_stream(source, target, size)
 
 
 def reflink(source: int, target: int) -> bool:
     """Let the file `target` share the blocks of `source`; say whether the disk could."""
-    import fcntl
-
     try:
         fcntl.ioctl(target, _FICLONE, source)
     except OSError:
@@ -257,8 +328,14 @@ def reflink(source: int, target: int) -> bool:
     return True
 
 
-def copy_verified(source: int, target: int, oid: Oid, size: int) -> bool:
+def copy_verified(source: int, target: int, oid: Oid) -> bool:
     """Copy an object to `target`, sharing blocks where possible; say whether it was `oid`."""
-    if reflink(source, target):
-        return _hash_stream(target, None, size) == oid
-    return _hash_stream(source, target, size) == oid
+    return _copy_stream(source, target, os.fstat(source).st_size)[0] == oid
+
+
+def hash_open(fd: int) -> Oid:
+    """Hash an open file from its beginning; the next read starts there again."""
+    os.lseek(fd, 0, os.SEEK_SET)
+    oid, _ = _hash_stream(fd, None, os.fstat(fd).st_size)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return oid

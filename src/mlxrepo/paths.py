@@ -15,6 +15,9 @@ RepoPath = NewType("RepoPath", str)
 
 ROOT = RepoPath("")
 NAME_MAX = 255
+TARGET_MAX = 4095  # bytes in the target of a symbolic link
+
+TEMP_PREFIX = ".mlx-tmp-"  # names of what is still being written: never data
 
 
 def name_bytes(name: str) -> bytes:
@@ -39,12 +42,26 @@ def bad_name(name: str) -> str | None:
         return "is not a file name"
     if "/" in name or "\0" in name:
         return "holds a / or a NUL"
-    if len(name_bytes(name)) > NAME_MAX:
+    if name.isascii():
+        length, plain = len(name), name
+    else:
+        try:
+            raw = name_bytes(name)
+        except UnicodeEncodeError:
+            raw = b""
+        if raw.decode("utf-8", "surrogateescape") != name:
+            return "is not spelled as the system spells a name"
+        length, plain = len(raw), "".join(c for c in name if c not in _IGNORABLE)
+    if length > NAME_MAX:
         return "is longer than 255 bytes"
-    folded = "".join(c for c in name if c not in _IGNORABLE).lower().rstrip(". ")
-    if folded.split(":")[0].rstrip(". ") in (".git", "git~1", ".mlx"):
-        return "is reserved for the repository itself"
-    return None
+    return "is reserved for the repository itself" if _is_reserved(plain.lower()) else None
+
+
+def _is_reserved(name: str) -> bool:
+    if not name.startswith((".git", ".mlx", "git~1")):  # nearly all names are done here
+        return False
+    stem = name.split(":")[0].rstrip(". ")
+    return stem in (".git", ".mlx", "git~1") or name.startswith(TEMP_PREFIX)
 
 
 # Characters that HFS+ ignores when it compares names (git refuses `.git` dressed with them).
@@ -82,6 +99,8 @@ def relative(text: str, base: RepoPath) -> RepoPath:
     Raises:
         InputError: when it is absolute, empty, or leaves the repository.
     """
+    if not text:
+        raise InputError("an empty path", hint='"." is the folder itself')
     if text.startswith(("/", "~")):
         raise InputError(
             f'"{display(text)}" is an absolute path; paths in a project are relative to its files'
@@ -119,6 +138,8 @@ def from_user(text: str, root: str, cwd: str) -> RepoPath:
     Raises:
         InputError: when it lies outside the repository at `root`.
     """
+    if "\0" in text:
+        raise InputError(f'"{display(text)}" holds a NUL, which no path does')
     full = os.path.normpath(os.path.join(cwd, text))
     folder, name = os.path.split(full)
     real = os.path.join(os.path.realpath(folder), name) if full != root else root
@@ -130,11 +151,21 @@ def from_user(text: str, root: str, cwd: str) -> RepoPath:
 
 
 def bad_link(path: str, target: str, top: str) -> str | None:
-    """Say why the link `path` with its target cannot be kept as part of `top`, or None."""
+    """Say why the link `path` with its target cannot be kept as part of `top`, or None.
+
+    A target goes up first, then down: behind a name, which may be another link, `..` could lead
+    anywhere. So a chain of kept links stays inside `top`, whatever they lead through.
+    """
+    if not target or "\0" in target or len(name_bytes(target)) > TARGET_MAX:
+        return "leads nowhere"
     if target.startswith("/"):
         return "is absolute and means something else elsewhere"
-    joined = os.path.normpath(os.path.join(os.path.dirname(path), target))
-    if path == top or joined.startswith("..") or not is_inside(joined, top):
+    names = [name for name in target.split("/") if name not in ("", ".")]
+    ups = next((i for i, name in enumerate(names) if name != ".."), len(names))
+    if ".." in names[ups:]:
+        return "goes up again after it went down, so that it could lead anywhere"
+    folders_between = path[len(top) :].strip("/").count("/")
+    if path == top or not is_inside(path, top) or ups > folders_between:
         return "leaves what is tracked here"
     return None
 

@@ -42,14 +42,14 @@ KINDS = {"dataset": "data", "feature": "feature", "model": "model"}
 @click.option("-u", "--update", is_flag=True, help="Record every tracked path that changed.")
 @click.pass_obj
 def command(
-    screen: Screen, paths: tuple[str, ...], name: str | None, kind: str, update: bool
+    screen: Screen, paths: tuple[str, ...], name: str | None, kind: str | None, update: bool
 ) -> None:
     """Record files and folders in the store.
 
     A path inside a tracked folder updates that path only. Files that are recorded but not in this
     worktree stay recorded; files that were here and are gone are recorded as deleted.
     """
-    if update == bool(paths):
+    if update == bool(paths) or (update and (name or kind)):
         raise InputError("name the paths to add, or use -u alone", hint="mlx add DATA")
     with Repo.open(screen.cwd) as repo:
         bar = progress(screen)
@@ -57,7 +57,7 @@ def command(
         if update:
             done = add_modified(repo, progress=bar)
         else:
-            done = add(repo, paths, name=name, kind=KINDS[kind], progress=bar)
+            done = add(repo, paths, name=name, kind=KINDS[kind] if kind else None, progress=bar)
         bar.done()
     if screen.json:
         emit_json("add", _document(done))
@@ -69,7 +69,7 @@ def command(
     if not done.updated:
         out("nothing changed")
     elif done.to_commit:
-        say(screen, f"next: git add {' '.join(map(display, done.to_commit))} && git commit")
+        say(screen, f"next: {render.git_add(done.to_commit)} && git commit")
 
 
 def _line(updated: Updated) -> str:

@@ -12,6 +12,8 @@ from mlxrepo.commands.checkout import CheckedOut, checkout
 from mlxrepo.paths import display
 from mlxrepo.repo.repo import Repo
 
+SHOWN_MISSING = 10
+
 
 @click.command(
     "checkout",
@@ -36,7 +38,7 @@ def command(screen: Screen, targets: tuple[str, ...], rev: str | None, force: bo
     with Repo.open(screen.cwd) as repo:
         done = checkout(repo, targets, rev=rev, force=force, progress=progress(screen))
     if screen.json:
-        emit_json("checkout", {**_document(done)})
+        emit_json("checkout", _document(done))
     else:
         _show(screen, done)
     return 1 if done.missing else 0
@@ -54,8 +56,18 @@ def _show(screen: Screen, done: CheckedOut) -> None:
         out(f"left where they are, mlx never had them: {render.names(done.kept)}")
     if done.trash:
         say(screen, f"a copy of what was replaced is in {done.trash}")
-    for path, lost in done.missing:
-        warn(screen, f"{display(path)}: {units.count(lost, 'object')} not in the store")
+    _warn_of_missing(screen, done)
+
+
+def _warn_of_missing(screen: Screen, done: CheckedOut) -> None:
+    if not done.missing:
+        return
+    count = units.count(sum(lost for _, lost in done.missing), "file")
+    warn(screen, f"not in the store, left as before: {count}")
+    for path, lost in done.missing[:SHOWN_MISSING]:
+        say(screen, f"  {display(path)}" + (f" ({lost} files)" if lost > 1 else ""))
+    if len(done.missing) > SHOWN_MISSING:
+        say(screen, f"  and {len(done.missing) - SHOWN_MISSING} more (--json lists all)")
 
 
 def _document(done: CheckedOut) -> dict[str, object]:
@@ -64,6 +76,6 @@ def _document(done: CheckedOut) -> dict[str, object]:
         "removed": list(done.removed),
         "kept": list(done.kept),
         "files": done.files,
-        "missing": [{"path": path, "objects": lost} for path, lost in done.missing],
+        "missing": [{"path": path, "files": lost} for path, lost in done.missing],
         "trash": done.trash,
     }

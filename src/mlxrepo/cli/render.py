@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from shlex import quote
 from typing import Any
 
 from mlxrepo.cli import units
 from mlxrepo.paths import display
-from mlxrepo.pipeline.engine import StageReport
+from mlxrepo.pipeline.report import StageReport
 from mlxrepo.store.compare import Change
 from mlxrepo.store.tree import Entry
 
@@ -64,3 +65,10 @@ def names(paths: Iterable[str], limit: int = 5) -> str:
     listed = [display(path) for path in paths]
     more = len(listed) - limit
     return ", ".join(listed[:limit]) + (f" and {more} more" if more > 0 else "")
+
+
+def git_add(paths: Iterable[str]) -> str:
+    """Return the command that stages `paths`, fit for a shell."""
+    words = [quote(display(path)) for path in paths]
+    dashes = ["--"] if any(word.startswith("-") for word in words) else []
+    return " ".join(["git add", *dashes, *words])

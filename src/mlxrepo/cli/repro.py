@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from mlxrepo.cli import render, units
-from mlxrepo.cli.console import emit_event, out, paint, say, warn
+from mlxrepo.cli.console import emit_event, out, paint, say, tell, warn
 from mlxrepo.cli.options import Command
 from mlxrepo.cli.screen import Screen
 from mlxrepo.commands.repro import Repro, repro
 from mlxrepo.paths import display
-from mlxrepo.pipeline.engine import Event, StageReport
+from mlxrepo.pipeline.report import Event, StageReport
 from mlxrepo.repo.repo import Repo
 
 _WORDS = {"up-to-date": "up to date", "ran": "ran", "restored": "restored"}
@@ -89,13 +89,15 @@ class _Teller:
             say(self._screen, f"  note: {note}")
         if report.error is not None and self._screen.quiet:
             for line in report.tail:
-                warn(self._screen, f"{display(report.stage)} | {line}")
+                tell(f"{display(report.stage)} | {line}")
 
 
 def _sum_up(screen: Screen, done: Repro, dry_run: bool) -> None:
     if screen.json:
         emit_event("repro", _document(done))
         return
+    if done.recovered:
+        say(screen, f"put back after a run that was killed: {render.names(done.recovered)}")
     for updated in done.updated:
         changed = render.change_counts(updated.changes)
         say(screen, f"recorded first: {display(updated.path)} had changed ({changed})")
@@ -125,4 +127,5 @@ def _document(done: Repro) -> dict[str, Any]:
         "updated": [updated.path for updated in done.updated],
         "unversioned": list(done.unversioned),
         "forgotten": list(done.forgotten),
+        "recovered": list(done.recovered),
     }

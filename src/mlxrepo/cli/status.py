@@ -64,7 +64,8 @@ def _show(screen: Screen, found: Status) -> None:
         if stage.state in (STALE, ABSENT) or screen.verbose:
             _show_stage(screen, stage)
     for address in found.leftover:
-        out(f"  recorded, no longer declared: {display(address)}   (mlx repro forgets it)")
+        verb = f"mlx rm --cached {display(address)}" if ":" in address else "mlx repro"
+        out(f"  recorded, no longer declared: {display(address)}   ({verb} forgets it)")
     if found.clean:
         out(_all_clean(found))
 

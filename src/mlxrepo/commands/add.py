@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import chain, combinations, count
+from typing import NamedTuple
 
 from mlxrepo.errors import InputError
-from mlxrepo.files import write_atomic
-from mlxrepo.paths import RepoPath, display, from_user, is_inside, name_of, parent
+from mlxrepo.paths import RepoPath, ancestors, display, from_user, is_inside, join, name_of, parent
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo import gitignore
 from mlxrepo.repo.declared import SECTIONS, lock_path
+from mlxrepo.repo.layout import KEPT_BY_GIT
+from mlxrepo.repo.lockfile import DataRecord
 from mlxrepo.repo.observed import Tracked
 from mlxrepo.repo.project import Artifact, check_name
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.targets import PREFIXES
-from mlxrepo.repo.update import Updated, modified, record_data, update_tracked
+from mlxrepo.repo.schema import RESERVED
+from mlxrepo.repo.update import Updated, gone, modified, update_tracked
 from mlxrepo.store.compare import Change, changes
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
@@ -32,84 +34,152 @@ class Added:
     to_commit: tuple[RepoPath, ...]
 
 
+class _New(NamedTuple):
+    """A path to be added: what it will be, the mlx.yaml it belongs to, and whether that has it."""
+
+    path: RepoPath
+    kind: str
+    name: str
+    file: RepoPath
+    is_declared: bool
+
+    @property
+    def address(self) -> str:
+        return f"{self.kind}:{self.name}"
+
+    def declare(self, text: str) -> str:
+        """Insert the artifact into the text of its mlx.yaml; comments and order stay."""
+        from mlxrepo.yamledit import set_entry
+
+        path = os.path.relpath(self.path, parent(self.file) or ".")
+        if path.startswith("~"):
+            path = f"./{path}"
+        return set_entry(text, SECTIONS[self.kind], self.name, {"path": path}, self.file)
+
+
 def add(
     repo: Repo,
     paths: Sequence[str],
     *,
     name: str | None = None,
-    kind: str = "data",
+    kind: str | None = None,
     progress: Progress = SILENT,
 ) -> Added:
     """Record what lies at `paths`; a path inside a tracked folder updates that path only.
+
+    `kind` is data (the default), feature or model. Everything is checked before anything is
+    written.
 
     Raises:
         InputError: for a path outside, overlapping, tracked by git, or made by a stage.
     """
     if name and len(paths) > 1:
         raise InputError("--name goes with one path", hint="add the paths one by one")
-    updated: list[Updated] = []
-    touched: list[RepoPath] = []
-    for text in paths:
-        path = from_user(text, repo.root, repo.cwd)
-        tracked = repo.observed.at(path)
+    chosen = [_parse(repo, text) for text in dict.fromkeys(paths)]
+    known = [(_tracked(repo, path), path) for path in chosen]
+    for tracked, path in known:
         if tracked is not None:
-            if name:
-                raise InputError(f"{display(tracked.path)} has a name already: {tracked.address}")
-            _refuse_made(repo, path)
+            _check_known(repo, tracked, path, name, kind)
+    fresh = _plan_new(repo, [path for tracked, path in known if tracked is None], name, kind)
+    updated, touched = _add_new(repo, fresh, progress)
+    for tracked, path in known:
+        if tracked is not None:
             updated.append(update_tracked(repo, tracked, path, progress=progress))
             touched.append(tracked.lock)
-        else:
-            updated.append(_add_new(repo, path, name, kind, touched, progress))
     return Added(tuple(updated), tuple(sorted(set(touched))))
 
 
 def add_modified(repo: Repo, *, progress: Progress = SILENT) -> Added:
-    """Record every tracked path whose workspace content changed (`add -u`)."""
+    """Record every tracked path whose workspace content changed (`add -u`).
+
+    Raises:
+        Refused: when a whole tracked path is gone; nothing is recorded then.
+    """
     data = [item for item in repo.observed.tracked() if item.role in SECTIONS]
     found = modified(repo, data)
+    for item in found:
+        if not os.path.lexists(repo.full(item.path)):
+            raise gone(item.path)
     updated = [update_tracked(repo, item, item.path, progress=progress) for item in found]
     return Added(tuple(updated), tuple(sorted({item.lock for item in found})))
 
 
-def _add_new(
-    repo: Repo,
-    path: RepoPath,
-    name: str | None,
-    kind: str,
-    touched: list[RepoPath],
-    progress: Progress,
-) -> Updated:
-    artifact = repo.declared.artifact_at(path)
-    if artifact is not None and artifact.path != path:
+# looking, before anything is written
+
+
+def _parse(repo: Repo, text: str) -> RepoPath:
+    if not text:
+        raise InputError("a path cannot be empty", hint="mlx add DATA")
+    return from_user(text, repo.root, repo.cwd)
+
+
+def _tracked(repo: Repo, path: RepoPath) -> Tracked | None:
+    """Return what is recorded at a path or above it.
+
+    Raises:
+        InputError: when a stage makes it, or made it when it was last declared.
+    """
+    _refuse_made(repo, path)
+    tracked = repo.observed.at(path)
+    if tracked is not None and tracked.role not in SECTIONS:
         raise InputError(
-            f"{display(path)} lies inside {display(artifact.path)}, which is declared but not "
-            f"recorded ({artifact.where})",
-            hint=f"mlx add {display(artifact.path)}",
+            f"{display(path)} is recorded as made by stage {display(tracked.address)}, which is "
+            "no longer declared",
+            hint=f"mlx repro forgets the stage, then mlx add {display(path)}",
         )
-    _check_new(repo, path)
-    project_file = _project_file(repo, path)
-    kind, name = _kind_and_name(repo, path, name, kind, artifact)
-    with repo.mutex("adding"):
-        hidden = [path] if not repo.git.ignored([path]) else []
-        touched += gitignore.add_lines(repo.root, hidden)
-    with repo.store.batch() as batch:
-        entry = repo.scan(batch=batch, progress=progress).entry(path)
-    assert entry is not None
-    if artifact is None:
-        _declare(repo, project_file, kind, name, path)
-        touched.append(project_file)
-    lock = lock_path(project_file)
-    tracked = Tracked(path, entry, kind, f"{kind}:{name}", True, lock)
-    record_data(repo, tracked, entry, entry)
-    touched.append(lock)
-    repo.forget()
-    differ: tuple[Change, ...] = tuple(changes(repo.store.tree, None, entry))
-    return Updated(
-        path, tracked.address, None, entry, differ, 0, 0, batch.new_objects, batch.new_bytes
-    )
+    return tracked
 
 
-def _check_new(repo: Repo, path: RepoPath) -> None:
+def _check_known(
+    repo: Repo, tracked: Tracked, path: RepoPath, name: str | None, kind: str | None
+) -> None:
+    if name and tracked.address != f"{tracked.role}:{name}":
+        raise InputError(f"{display(tracked.path)} has a name already: {tracked.address}")
+    if kind and tracked.role != kind:
+        raise InputError(
+            f"{display(tracked.path)} is recorded as {tracked.address}",
+            hint=f"mlx rm --cached {display(tracked.path)}, then add it anew",
+        )
+    for part in (*ancestors(path), path):
+        is_folder = part != path or os.path.isdir(repo.full(path))
+        if part != tracked.path and is_inside(part, tracked.path) and repo.ignored(part, is_folder):
+            raise InputError(f"{display(part)} is left out by .mlxignore", hint="edit .mlxignore")
+
+
+def _plan_new(repo: Repo, paths: list[RepoPath], name: str | None, kind: str | None) -> list[_New]:
+    """Check new paths and decide what each will be; nothing is written yet.
+
+    Raises:
+        InputError: when one of them cannot be added.
+    """
+    for path in paths:
+        _check_here(repo, path)
+        _refuse_overlap(repo, path)
+    for first, second in combinations(paths, 2):
+        if is_inside(first, second) or is_inside(second, first):
+            raise InputError(
+                f"{display(first)} and {display(second)} overlap", hint="add one of them"
+            )
+    _refuse_in_git(repo, paths)
+    taken = {artifact.name for artifact in repo.declared.artifacts.values()}
+    fresh: list[_New] = []
+    for path in paths:
+        fresh.append(_name(repo, path, name, kind, taken))
+        taken.add(fresh[-1].name)
+    for file in {new.file for new in fresh}:
+        _declare(repo.read(file).decode("utf-8"), file, fresh)
+    return fresh
+
+
+def _declare(text: str, file: RepoPath, fresh: Iterable[_New]) -> str:
+    """Return the text of an mlx.yaml with those of the new artifacts that belong into it."""
+    for new in fresh:
+        if new.file == file and not new.is_declared:
+            text = new.declare(text)
+    return text
+
+
+def _check_here(repo: Repo, path: RepoPath) -> None:
     if not path:
         raise InputError("the whole repository cannot be data", hint="mlx add data/")
     full = repo.full(path)
@@ -121,7 +191,11 @@ def _check_new(repo: Repo, path: RepoPath) -> None:
             "the repository",
             hint="copy or move the data here, then mlx add it",
         )
-    _refuse_made(repo, path)
+    if name_of(path) in KEPT_BY_GIT:
+        raise InputError(f"{display(path)} belongs in git", hint=f"git add {display(path)}")
+
+
+def _refuse_overlap(repo: Repo, path: RepoPath) -> None:
     inside = [item.path for item in repo.observed.tracked() if is_inside(item.path, path)]
     inside += [a.path for a in repo.declared.artifacts.values() if is_inside(a.path, path)]
     inside = [item for item in inside if item != path]
@@ -130,8 +204,18 @@ def _check_new(repo: Repo, path: RepoPath) -> None:
             f"{display(path)} holds {display(inside[0])}, which is tracked by itself",
             hint=f"mlx rm --cached {display(inside[0])} first, or add other paths",
         )
-    in_git = repo.git.tracked([path])
+    project = next((file for file in repo.project_paths if is_inside(file, path)), None)
+    if project:
+        raise InputError(
+            f"{display(path)} holds {display(project)}, which belongs in git",
+            hint="add the folder that holds nothing but data",
+        )
+
+
+def _refuse_in_git(repo: Repo, paths: list[RepoPath]) -> None:
+    in_git = repo.git.tracked(paths)
     if in_git:
+        path = next(path for path in paths if is_inside(in_git[0], path))
         raise InputError(
             f"git tracks {display(in_git[0])}"
             + (f" and {len(in_git) - 1} more files" if len(in_git) > 1 else "")
@@ -161,43 +245,83 @@ def _project_file(repo: Repo, path: RepoPath) -> RepoPath:
     return max(above, key=lambda file: len(parent(file)))
 
 
-def _kind_and_name(
-    repo: Repo, path: RepoPath, name: str | None, kind: str, artifact: Artifact | None
-) -> tuple[str, str]:
+def _name(repo: Repo, path: RepoPath, name: str | None, kind: str | None, taken: set[str]) -> _New:
+    artifact = repo.declared.artifact_at(path)
     if artifact is not None:
-        if name and name != artifact.name:
-            raise InputError(
-                f"{display(path)} is declared as {artifact.kind}:{artifact.name}",
-                where=artifact.where,
-            )
-        return artifact.kind, artifact.name
+        return _as_declared(path, artifact, name, kind)
     if name is None:
-        return kind, _free_name(repo, path)
+        name = _free_name(path, taken)
     check_name(name, "artifact")
     for other in repo.declared.artifacts.values():
         if other.name == name:
             raise InputError(f'the name "{name}" is taken at {other.where}', hint="choose another")
-    return kind, name
+    return _New(path, kind or "data", name, _project_file(repo, path), False)
 
 
-def _free_name(repo: Repo, path: RepoPath) -> str:
+def _as_declared(path: RepoPath, artifact: Artifact, name: str | None, kind: str | None) -> _New:
+    if artifact.path != path:
+        raise InputError(
+            f"{display(path)} lies inside {display(artifact.path)}, which is declared but not "
+            f"recorded ({artifact.where})",
+            hint=f"mlx add {display(artifact.path)}",
+        )
+    if (name or artifact.name, kind or artifact.kind) != (artifact.name, artifact.kind):
+        raise InputError(
+            f"{display(path)} is declared as {artifact.kind}:{artifact.name}",
+            where=artifact.where,
+        )
+    return _New(path, artifact.kind, artifact.name, RepoPath(artifact.where.file), True)
+
+
+def _free_name(path: RepoPath, taken: set[str]) -> str:
     """Derive a name from the file's: its stem, with its folders' when that is taken."""
     parts = [*path.split("/")[:-1], name_of(path).lstrip(".").split(".")[0]]
     words = [_NOT_IN_NAMES.sub("-", part).strip("-") for part in parts]
     words = [word for word in words if word] or ["data"]
-    taken = {artifact.name for artifact in repo.declared.artifacts.values()}
     names = ["-".join(words[start:]) for start in range(len(words) - 1, -1, -1)]
     numbered = (f"{words[-1]}-{number}" for number in count(2))
     free = (name for name in chain(names, numbered) if name not in taken)
-    return next(name for name in free if name not in PREFIXES)
+    return next(name for name in free if name not in RESERVED)
 
 
-def _declare(repo: Repo, file: RepoPath, kind: str, name: str, path: RepoPath) -> None:
-    """Insert the artifact into mlx.yaml; comments and order stay."""
-    from mlxrepo.yamledit import set_entry
+# writing
 
-    body = {"path": os.path.relpath(path, parent(file) or ".")}
-    with repo.mutex("declaring"):
-        text = repo.read(file).decode("utf-8")
-        new = set_entry(text, SECTIONS[kind], name, body, file)
-        write_atomic(repo.full(file), new.encode("utf-8"))
+
+def _add_new(
+    repo: Repo, fresh: list[_New], progress: Progress
+) -> tuple[list[Updated], list[RepoPath]]:
+    """Store, declare and record new artifacts; return them and the files to commit."""
+    if not fresh:
+        return [], []
+    paths = [new.path for new in fresh]
+    folders = [path for path in paths if os.path.isdir(repo.full(path))]
+    # Killed from here on, it leaves lines in .gitignore, and never data for `git add --all`.
+    hidden = repo.hide(paths, folders=folders)
+    touched = [join(parent(path), gitignore.NAME) for path in hidden]
+    try:
+        updated = [_store(repo, new, progress) for new in fresh]
+        for file in sorted({new.file for new in fresh if not new.is_declared}):
+            repo.update_project(file, lambda text, file=file: _declare(text, file, fresh))  # type: ignore[misc]
+            touched.append(file)
+    except Exception:
+        repo.reveal(hidden)
+        raise
+    for lock in sorted({lock_path(new.file) for new in fresh}):
+        with repo.recording(lock) as (records, placed):
+            for new, item in zip(fresh, updated, strict=True):
+                if lock_path(new.file) == lock:
+                    records[new.address] = DataRecord(new.path, item.entry)
+                    placed[new.path] = item.entry
+        touched.append(lock)
+    return updated, touched
+
+
+def _store(repo: Repo, new: _New, progress: Progress) -> Updated:
+    with repo.store.batch() as batch:
+        entry = repo.scan(batch=batch, progress=progress).entry(new.path)
+    if entry is None:
+        raise InputError(f"{display(new.path)} is not here", hint="it was removed meanwhile")
+    differ: tuple[Change, ...] = tuple(changes(repo.store.tree, None, entry))
+    return Updated(
+        new.path, new.address, None, entry, differ, 0, 0, batch.new_objects, batch.new_bytes
+    )

@@ -18,8 +18,8 @@ def cat(repo: Repo, target: str, fd: int, *, rev: str | None = None) -> int:
         InputError: when the target is not one recorded file.
         ObjectMissing: when its bytes are not in the store.
     """
-    observed = repo.observed_at(repo.git.commit(rev)) if rev else repo.observed
-    found = resolve_tracked([target], repo.place, repo.declared, observed)
+    declared, observed = repo.views(rev)
+    found = resolve_tracked([target], repo.place, declared, observed)
     if len(found) > 1:
         names = ", ".join(display(path) for _, path in found[:4])
         raise InputError(
@@ -34,5 +34,10 @@ def cat(repo: Repo, target: str, fd: int, *, rev: str | None = None) -> int:
         )
     if entry.kind == "tree":
         raise InputError(f"{display(path)} is a folder", hint=f"mlx ls {display(path)}")
+    if not item.cache:
+        raise InputError(
+            f"git keeps {display(path)}, mlx does not",
+            hint=f"git show {rev or 'HEAD'}:{display(path)}",
+        )
     repo.store.stream(entry, fd)
     return entry.size

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from mlxrepo.errors import Refused
-from mlxrepo.paths import RepoPath, display, parent
+from mlxrepo.errors import InputError, ObjectMissing, Refused
+from mlxrepo.paths import RepoPath, ancestors, display, is_inside, parent
 from mlxrepo.progress import SILENT, Progress
-from mlxrepo.repo import gitignore
 from mlxrepo.repo.observed import Tracked
 from mlxrepo.repo.placed import Placed
 from mlxrepo.repo.repo import Repo
@@ -16,9 +16,10 @@ from mlxrepo.repo.targets import resolve_tracked
 from mlxrepo.repo.trash import to_trash
 from mlxrepo.store.compare import same
 from mlxrepo.store.materialize import Plan, Side, clean_temporaries, plan
+from mlxrepo.store.objects import Batch, Store
 from mlxrepo.store.snapshot import Scan
 from mlxrepo.store.subtree import find, replace
-from mlxrepo.store.tree import Entry
+from mlxrepo.store.tree import Entry, Tree, write_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,8 @@ class CheckedOut:
     """What a checkout did.
 
     `written` and `removed` are paths (a folder that was not here counts once), `kept` the user's
-    own files that were left where they are, `missing` tracked paths whose bytes are not in the
-    store, with how many objects, and `trash` where forced-away files are.
+    own files that were left where they are, `missing` recorded paths whose bytes are not in the
+    store, with how many files, and `trash` where forced-away files are.
     """
 
     written: tuple[RepoPath, ...]
@@ -38,14 +39,22 @@ class CheckedOut:
     trash: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """One tracked path (`top`) with the part of it that is checked out and what belongs there."""
+class _Item(NamedTuple):
+    """One tracked path (`top`) with the part of it that is checked out and what belongs there.
+
+    `lost` are paths below that cannot be had: what is here counts as what belongs there.
+    """
 
     top: RepoPath
     path: RepoPath
     wanted: Entry | None
     here: Entry | None
+    placed: Entry | None
+    lost: tuple[tuple[str, Entry], ...] = ()
+
+    @property
+    def below(self) -> str:
+        return self.path[len(self.top) + 1 :]
 
 
 def checkout(
@@ -62,62 +71,152 @@ def checkout(
     trash. The lockfile is not changed, also with `rev`.
 
     Raises:
+        InputError: when a target means nothing that is recorded.
         Refused: when unsaved files are in the way; nothing has been touched then.
         CannotDecide: when there is no such revision.
     """
-    observed = repo.observed_at(repo.git.commit(rev)) if rev else repo.observed
-    declared = repo.declared
-    chosen = resolve_tracked(targets, repo.place, declared, observed)
-    chosen = [(item, path) for item, path in chosen if item.cache]
-    scan = repo.scan(progress=progress)
-    items = [_item(scan, item, path) for item, path in chosen]
-    if not targets and not rev:
-        items += _left_behind(scan, repo.placed, list(observed.tracked()))
-    items, missing = _available(repo, [i for i in items if not same(i.here, i.wanted)])
-    plans = [_plan(repo, scan, item) for item in items]
+    declared, observed = repo.views(rev)
+    chosen = [
+        (item, path)
+        for item, path in resolve_tracked(targets, repo.place, declared, observed)
+        if item.cache
+    ]
+    scan, placed = repo.scan(progress=progress), repo.placed
+    with repo.store.batch() as batch:
+        search = _Search(repo.store, batch, scan)
+        items = [search.obtain(_item(scan, placed, *match)) for match in chosen]
+    named = {item.path for item in observed.tracked()}
+    forgotten = [] if targets or rev else [top for top in placed if top not in named]
+    behind = _left_behind(repo, scan, placed, forgotten, named)
+    plans = [_plan(repo, scan, item) for item in (*behind, *items) if not _is_done(item)]
     trash = _make_room(repo, plans, force=force)
-    _hide(repo, items)
+    _hide(repo, [item for item in items if not _is_done(item)])
     _apply(repo, plans, progress)
-    _note(repo, [_item(scan, item, path) for item, path in chosen], items, missing)
+    _note(repo, items, forgotten)
     return CheckedOut(
         written=tuple(write.path for steps in plans for write in steps.write),
         removed=tuple(path for steps in plans for path in steps.remove),
         kept=tuple(path for steps in plans for path in steps.kept),
-        missing=tuple(missing),
+        missing=tuple(_missing(items)),
         files=sum(write.entry.files for steps in plans for write in steps.write),
         trash=trash,
     )
 
 
-def _item(scan: Scan, tracked: Tracked, path: RepoPath) -> _Item:
-    wanted = find(scan.tree, tracked.entry, path[len(tracked.path) + 1 :])
-    return _Item(tracked.path, path, wanted, scan.entry(path))
+def _is_done(item: _Item) -> bool:
+    return same(item.here, item.wanted)
 
 
-def _left_behind(scan: Scan, placed: Placed, tracked: list[Tracked]) -> list[_Item]:
-    """Return what another commit's lockfile put here and this one does not name."""
-    named = {item.path for item in tracked}
-    found = [path for path in placed if path not in named]
-    return [_Item(path, path, None, scan.entry(path)) for path in found]
+def _missing(items: list[_Item]) -> list[tuple[RepoPath, int]]:
+    return [
+        (RepoPath(f"{item.path}/{below}" if below else item.path), entry.files)
+        for item in items
+        for below, entry in item.lost
+    ]
 
 
-def _available(repo: Repo, items: list[_Item]) -> tuple[list[_Item], list[tuple[RepoPath, int]]]:
-    """Split off what the store has not got all bytes of."""
-    here: list[_Item] = []
-    missing: list[tuple[RepoPath, int]] = []
-    for item in items:
-        lost = repo.store.missing(item.wanted) if item.wanted else []
-        if lost:
-            missing.append((item.path, len(lost)))
-        else:
-            here.append(item)
-    return here, missing
+# what belongs where
+
+
+def _item(scan: Scan, placed: Placed, tracked: Tracked, path: RepoPath) -> _Item:
+    below = path[len(tracked.path) + 1 :]
+    wanted = find(scan.tree, tracked.entry, below)
+    before = _placed_at(scan, placed, path)
+    if wanted is None and before is None:
+        raise InputError(
+            f"{display(path)} is not recorded in {display(tracked.path)}",
+            hint=f"mlx ls {display(tracked.path)}",
+        )
+    here = scan.entry(path, top=tracked.path)
+    return _Item(tracked.path, path, wanted, here, before)
+
+
+def _placed_at(scan: Scan, placed: Placed, path: RepoPath) -> Entry | None:
+    """Return what mlx put at and below a path, whatever tracked path it was part of then."""
+    entry: Entry | None = None
+    for top in sorted(placed):
+        if is_inside(path, top):
+            entry = find(scan.tree, placed[top], path[len(top) + 1 :])
+        elif is_inside(top, path):
+            below = top[len(path) + 1 :]
+            entry = replace(scan.tree, scan.put_tree, entry, below, placed[top])
+    return entry
+
+
+def _left_behind(
+    repo: Repo, scan: Scan, placed: Placed, forgotten: list[RepoPath], named: set[RepoPath]
+) -> list[_Item]:
+    """Return what another commit's lockfile put here and this one does not name.
+
+    What lies there and belongs to somebody else now, to git or to another tracked path, stays.
+    """
+    tops = [top for top in forgotten if named.isdisjoint(ancestors(top))]
+    others = [*named, *repo.git.tracked(tops)]
+    items = []
+    for top in tops:
+        here, wanted = scan.entry(top), None
+        for path in (path for path in others if is_inside(path, top)):
+            below = path[len(top) + 1 :]
+            stays = find(scan.tree, here, below)
+            if stays:
+                wanted = replace(scan.tree, scan.put_tree, wanted, below, stays)
+        items.append(_Item(top, top, wanted, here, placed[top]))
+    return items
+
+
+class _Search:
+    """Looks through what is to be written for what the store has not got the bytes of."""
+
+    def __init__(self, store: Store, batch: Batch, scan: Scan):
+        self._store = store
+        self._batch = batch
+        self._scan = scan
+        self._lost: list[tuple[str, Entry]] = []
+
+    def obtain(self, item: _Item) -> _Item:
+        """Leave out what cannot be had: there, what is here stays."""
+        if item.wanted is None:
+            return item
+        self._lost = []
+        wanted = self._visit("", item.here, item.wanted)
+        return item._replace(wanted=wanted, lost=tuple(self._lost))
+
+    def _visit(self, path: str, here: Entry | None, wanted: Entry) -> Entry | None:
+        if same(here, wanted):
+            return wanted
+        try:
+            tree = self._tree(wanted)
+        except ObjectMissing:
+            self._lost.append((path, wanted))
+            return here
+        if tree is None:
+            return wanted
+        lost_before = len(self._lost)
+        here_tree = self._scan.tree(here.oid) if here and here.kind == "tree" else {}
+        found: Tree = {}
+        for name, child in tree.items():
+            below = f"{path}/{name}" if path else name
+            entry = self._visit(below, here_tree.get(name), child)
+            if entry is not None:
+                found[name] = entry
+        if len(self._lost) == lost_before:
+            return wanted
+        return write_tree(found, self._batch.put_tree)
+
+    def _tree(self, entry: Entry) -> Tree | None:
+        """Return the listing of a folder, None for a file whose bytes are here."""
+        if entry.kind == "tree":
+            return self._store.tree(entry.oid)
+        if not self._store.has_entry(entry):
+            raise ObjectMissing(f"blob {entry.oid[:12]} is not in the store")
+        return None
+
+
+# doing it
 
 
 def _plan(repo: Repo, scan: Scan, item: _Item) -> Plan:
-    below = item.path[len(item.top) + 1 :]
-    placed = find(scan.tree, repo.placed.get(item.top), below)
-    side = Side(item.here, placed, item.wanted)
+    side = Side(item.here, item.placed, item.wanted)
     return plan(item.path, side, scan.tree, repo.store.has_entry, top=item.top)
 
 
@@ -136,9 +235,9 @@ def _make_room(repo: Repo, plans: list[Plan], *, force: bool) -> str | None:
 
 def _hide(repo: Repo, items: list[_Item]) -> None:
     """Let git ignore what is about to appear: its .gitignore may be of another commit."""
-    tops = sorted({item.top for item in items if item.wanted})
-    ignored = repo.git.ignored(tops) if tops else set()
-    gitignore.add_lines(repo.root, [top for top in tops if top not in ignored])
+    tops = {item.top for item in items if item.wanted}
+    folders = {i.top for i in items if i.below or (i.wanted and i.wanted.kind == "tree")}
+    repo.hide(tops, folders=folders)
 
 
 def _apply(repo: Repo, plans: list[Plan], progress: Progress) -> None:
@@ -152,29 +251,34 @@ def _apply(repo: Repo, plans: list[Plan], progress: Progress) -> None:
     progress.done()
 
 
-def _note(
-    repo: Repo, chosen: list[_Item], applied: list[_Item], missing: list[tuple[RepoPath, int]]
-) -> None:
+def _note(repo: Repo, items: list[_Item], forgotten: list[RepoPath]) -> None:
     """Note what is placed now: what was asked for and could be had."""
-    lost = {path for path, _ in missing}
-    gone = [item.top for item in applied if item.wanted is None]
-    with repo.store.batch() as batch:
-        placed = repo.placed
-        for item in chosen:
-            if item.path in lost:
-                continue
-            below = item.path[len(item.top) + 1 :]
-            if below and item.wanted is None and item.top not in placed:
-                continue
-            entry = replace(
-                repo.store.tree, batch.put_tree, placed.get(item.top), below, item.wanted
-            )
-            if entry is not None:
-                placed[item.top] = entry
-    new = {path: entry for path, entry in placed.items() if path not in gone}
+    store, now = repo.store, repo.placed
+    new: Placed = {}
+    with store.batch() as batch:
+        for item in items:
+            top = new.get(item.top) or now.get(item.top)
+            entry = item.wanted
+            for below, _ in item.lost:
+                was = find(store.tree, top, f"{item.below}/{below}".strip("/"))
+                entry = _put(store, batch, entry, below, was)
+            whole = _put(store, batch, top, item.below, entry)
+            if whole is not None:
+                new[item.top] = whole
+            batch.publish()
 
     def change(noted: Placed) -> None:
-        noted.clear()
+        for top in forgotten:
+            noted.pop(top, None)
         noted.update(new)
 
     repo.update_placed(change)
+
+
+def _put(
+    store: Store, batch: Batch, top: Entry | None, below: str, entry: Entry | None
+) -> Entry | None:
+    """Return `top` with `entry` below it; nothing in nothing stays nothing."""
+    if entry is None and below and find(store.tree, top, below) is None:
+        return top
+    return replace(store.tree, batch.put_tree, top, below, entry)

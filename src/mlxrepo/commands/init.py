@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from mlxrepo.files import write_atomic
 from mlxrepo.paths import RepoPath, join
 from mlxrepo.repo import layout
 from mlxrepo.repo.ignore import DEFAULT
+from mlxrepo.repo.owned import write_owned
 from mlxrepo.repo.repo import Repo
 
 
@@ -35,7 +35,7 @@ def init(repo: Repo) -> Initialized:
         if os.path.lexists(repo.full(path)):
             present.append(path)
         else:
-            write_atomic(repo.full(path), text)
+            write_owned(repo.root, path, text)
             created.append(path)
     (created if _add_attributes(repo) else present).append(RepoPath(".gitattributes"))
     repo.store.prepare()
@@ -44,16 +44,11 @@ def init(repo: Repo) -> Initialized:
 
 
 def _add_attributes(repo: Repo) -> bool:
-    path = repo.full(".gitattributes")
-    try:
-        with open(path, "rb") as stream:
-            text = stream.read()
-    except FileNotFoundError:
-        text = b""
+    text = repo.file_at(".gitattributes", None) or b""
     line = layout.GITATTRIBUTES_LINE.encode()
     if line in text.splitlines():
         return False
     if text and not text.endswith(b"\n"):
         text += b"\n"
-    write_atomic(path, text + line + b"\n")
+    write_owned(repo.root, ".gitattributes", text + line + b"\n")
     return True

@@ -33,10 +33,10 @@ def ls(
         InputError: when nothing is recorded for the target.
         ObjectMissing: when a listing is not in the store.
     """
-    observed = repo.observed_at(repo.git.commit(rev)) if rev else repo.observed
+    declared, observed = repo.views(rev)
     if target is None:
         return [_tracked(item) for item in sorted(observed.tracked(), key=lambda t: t.path)]
-    found = resolve_tracked([target], repo.place, repo.declared, observed)
+    found = resolve_tracked([target], repo.place, declared, observed)
     rows: list[Listed] = []
     for item, path in found:
         entry = find(repo.store.tree, item.entry, path[len(item.path) + 1 :])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,10 @@ class MetricChange:
         """Return new minus old where both are there."""
         if self.old is None or self.new is None:
             return None
-        return self.new - self.old
+        try:
+            return self.new - self.old
+        except OverflowError:  # a whole number beyond what a float can hold
+            return math.inf if self.new > self.old else -math.inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlxrepo.paths import RepoPath, is_inside
-from mlxrepo.pipeline.engine import Engine, Judge, Listener, StageReport
+from mlxrepo.pipeline.aside import recover
+from mlxrepo.pipeline.check import check
+from mlxrepo.pipeline.engine import Engine
 from mlxrepo.pipeline.graph import Graph, build_graph, read_paths
+from mlxrepo.pipeline.judge import Judge
+from mlxrepo.pipeline.only import RUNNING, only_run
 from mlxrepo.pipeline.preview import preview
+from mlxrepo.pipeline.report import Listener, StageReport
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.declared import SECTIONS, lock_path
 from mlxrepo.repo.lockfile import Records
@@ -23,13 +28,14 @@ class Repro:
     """One report per stage in order; `updated` is changed data that was recorded first.
 
     `unversioned` are dependencies that neither git nor mlx keeps, `forgotten` recorded stages
-    that are no longer declared.
+    that are no longer declared, `recovered` outs put back because the run before was killed.
     """
 
     stages: tuple[StageReport, ...]
     updated: tuple[Updated, ...] = ()
     unversioned: tuple[RepoPath, ...] = ()
     forgotten: tuple[str, ...] = ()
+    recovered: tuple[RepoPath, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -51,31 +57,30 @@ def repro(
     Raises:
         InputError: for a circle, an unknown target, or an input that is nowhere; before anything
             runs.
+        EnvironmentFailed: when another run is on its way in this worktree.
     """
     graph = build_graph(repo.declared)
     chosen = graph.needed(resolve_stages(targets, repo.place, repo.declared) or graph.order)
-    judge = _judge(repo, chosen, force=force, progress=progress)
-    _check(judge, graph, chosen)
+    forced = frozenset(chosen if force else ())
     if dry_run:
+        judge = Judge(repo, force=forced, progress=progress)
+        _check(judge, graph, chosen)
         return Repro(tuple(preview(judge, graph, chosen)))
-    updated = _record_changed(repo, graph, chosen)
-    if updated:
-        judge = _judge(repo, chosen, force=force, progress=progress)
-    engine = Engine(judge, graph, listener)
-    reports = engine.run(chosen)
-    forgotten = () if targets else _forget(repo)
+    with only_run(repo.worktree_file(RUNNING)):
+        recovered = recover(repo)
+        _check(Judge(repo, progress=progress), graph, chosen)
+        updated = _record_changed(repo, graph, chosen)
+        reports = Engine(Judge(repo, force=forced, progress=progress), graph, listener).run(chosen)
+        forgotten = () if targets else _forget(repo)
     ran = [report.stage for report in reports if report.outcome == "ran"]
-    return Repro(tuple(reports), updated, _unversioned(repo, graph, ran), forgotten)
-
-
-def _judge(repo: Repo, chosen: list[str], *, force: bool, progress: Progress) -> Judge:
-    return Judge(repo, force=frozenset(chosen if force else ()), progress=progress)
+    unversioned = _unversioned(repo, graph, ran)
+    return Repro(tuple(reports), updated, unversioned, forgotten, tuple(recovered))
 
 
 def _check(judge: Judge, graph: Graph, chosen: list[str]) -> None:
     """Look for inputs that are nowhere before anything runs."""
     for address in chosen:
-        judge.inputs.check(graph.stages[address], judge.repo.declared)
+        check(graph.stages[address], judge.inputs, judge.repo.declared)
 
 
 def _record_changed(repo: Repo, graph: Graph, chosen: list[str]) -> tuple[Updated, ...]:
@@ -120,7 +125,7 @@ def _unversioned(repo: Repo, graph: Graph, ran: list[str]) -> tuple[RepoPath, ..
     mine = [
         path
         for path in sorted(read)
-        if repo.observed.at(path) is None and repo.declared.maker(path) is None
+        if repo.declared.maker(path) is None and repo.observed.at(path) is None
     ]
     in_git = repo.git.tracked(mine)
     ignored = repo.git.ignored(mine)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mlxrepo.errors import InputError, Refused
-from mlxrepo.files import write_atomic
-from mlxrepo.paths import RepoPath, display, from_user
+from mlxrepo.paths import RepoPath, ancestors, display, from_user, join, parent
 from mlxrepo.repo import gitignore
-from mlxrepo.repo.declared import SECTIONS, lock_path
+from mlxrepo.repo.declared import SECTIONS
+from mlxrepo.repo.lockfile import DataRecord
 from mlxrepo.repo.observed import Tracked
 from mlxrepo.repo.project import Artifact
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.targets import parse_target
 from mlxrepo.repo.trash import to_trash
-from mlxrepo.repo.update import record_data
+from mlxrepo.repo.update import recorded_entry
+from mlxrepo.store.compare import presence
 from mlxrepo.store.materialize import Plan, Side, plan
 from mlxrepo.store.subtree import find, replace
 
@@ -30,15 +32,28 @@ class Removed:
     to_commit: tuple[RepoPath, ...]
 
 
+class _Chosen(NamedTuple):
+    """A tracked path and what of it is to go: all of it, or `path` inside it."""
+
+    tracked: Tracked
+    path: RepoPath
+
+    @property
+    def below(self) -> str:
+        return self.path[len(self.tracked.path) + 1 :]
+
+
 def rm(repo: Repo, targets: Sequence[str], *, cached: bool = False, force: bool = False) -> Removed:
     """Forget artifacts, or paths inside tracked folders, and remove their files unless `cached`.
+
+    Killed at any point it is finished by the same command; git ignores the files to the end.
 
     Raises:
         InputError: when a target is not tracked data.
         Refused: when the workspace has bytes that the store lacks (unless forced or cached).
     """
-    chosen = [_choose(repo, text) for text in targets]
-    plans = [] if cached else [_plan(repo, tracked, path) for tracked, path in chosen]
+    chosen = _choose_all(repo, targets)
+    plans = [] if cached else [_plan(repo, item) for item in chosen]
     unsaved = [path for steps in plans for path in steps.unsaved]
     if unsaved and not force:
         raise Refused(
@@ -46,19 +61,29 @@ def rm(repo: Repo, targets: Sequence[str], *, cached: bool = False, force: bool 
             + (f", and so have {len(unsaved) - 1} more files" if len(unsaved) > 1 else ""),
             hint="mlx add records them first; --force removes all and keeps a copy in the trash",
         )
+    touched = _undeclare(repo, chosen)
     trash = to_trash(repo, unsaved)
-    touched: set[RepoPath] = set()
-    for tracked, path in chosen:
-        touched |= _forget(repo, tracked, path)
-    gone = set(unsaved)
     for steps in plans:
-        left = tuple(path for path in steps.remove if path not in gone)
+        left = tuple(path for path in steps.remove if path not in set(unsaved))
         repo.workspace().apply(steps._replace(remove=left))
+    for item in chosen:
+        _forget(repo, item)
+        touched.add(item.tracked.lock)
+    whole = [item.path for item in chosen if not item.below]
+    repo.reveal(whole)
+    touched.update(join(parent(path), gitignore.NAME) for path in whole)
     kept = tuple(path for steps in plans for path in steps.kept)
-    return Removed(tuple(path for _, path in chosen), kept, trash, tuple(sorted(touched)))
+    return Removed(tuple(item.path for item in chosen), kept, trash, tuple(sorted(touched)))
 
 
-def _choose(repo: Repo, text: str) -> tuple[Tracked, RepoPath]:
+def _choose_all(repo: Repo, targets: Sequence[str]) -> list[_Chosen]:
+    """Return what the targets mean, each once; a path inside another chosen one goes with it."""
+    chosen = list(dict.fromkeys(_choose(repo, text) for text in targets))
+    paths = {item.path for item in chosen}
+    return [item for item in chosen if paths.isdisjoint(ancestors(item.path))]
+
+
+def _choose(repo: Repo, text: str) -> _Chosen:
     target = parse_target(text, repo.place, ())
     if target.kind == "path":
         path = from_user(text, repo.root, repo.cwd)
@@ -67,57 +92,62 @@ def _choose(repo: Repo, text: str) -> tuple[Tracked, RepoPath]:
         address = f"{target.kind}:{target.name}"
         tracked = next((t for t in repo.observed.tracked() if t.address == address), None)
         path = tracked.path if tracked else RepoPath("")
-    if tracked is None:
+    if tracked is None or target.version:
         raise InputError(f'"{display(text)}" is not tracked', hint="mlx ls lists what is")
     if tracked.role not in SECTIONS:
         raise InputError(
             f"{display(path)} is made by stage {tracked.address}",
             hint="take the out, or the stage, out of mlx.yaml",
         )
-    if path != tracked.path and find(repo.store.tree, tracked.entry, _below(tracked, path)) is None:
+    chosen = _Chosen(tracked, path)
+    if find(repo.store.tree, tracked.entry, chosen.below) is None:
         raise InputError(f"{display(path)} is not recorded in {display(tracked.path)}")
-    return tracked, path
+    return chosen
 
 
-def _below(tracked: Tracked, path: RepoPath) -> str:
-    return path[len(tracked.path) + 1 :]
-
-
-def _plan(repo: Repo, tracked: Tracked, path: RepoPath) -> Plan:
+def _plan(repo: Repo, item: _Chosen) -> Plan:
     scan = repo.scan()
-    placed = find(scan.tree, repo.placed.get(tracked.path), _below(tracked, path))
-    side = Side(scan.entry(path), placed, None)
-    return plan(path, side, scan.tree, repo.store.has_entry, top=tracked.path)
+    recorded = find(scan.tree, item.tracked.entry, item.below)
+    placed = find(scan.tree, repo.placed.get(item.tracked.path), item.below)
+    # What is recorded is mlx's to remove, also where it was not mlx that put it here.
+    ours = presence(scan.tree, scan.put_tree, placed, None, recorded).entry
+    side = Side(scan.entry(item.path, top=item.tracked.path), ours, None)
+    return plan(item.path, side, scan.tree, repo.store.has_entry, top=item.tracked.path)
 
 
-def _forget(repo: Repo, tracked: Tracked, path: RepoPath) -> set[RepoPath]:
-    """Take a path out of the lock (and, for a whole artifact, out of everything)."""
-    if path != tracked.path:
-        with repo.store.batch() as batch:
-            below = _below(tracked, path)
-            entry = replace(repo.store.tree, batch.put_tree, tracked.entry, below, None)
-            old = repo.placed.get(tracked.path)
-            placed = replace(repo.store.tree, batch.put_tree, old, below, None) if old else None
-        assert entry is not None
-        record_data(repo, tracked, entry, placed)
-        return {tracked.lock}
-    touched = {tracked.lock}
-    artifact = repo.declared.artifacts.get(tracked.address)
-    if artifact is not None:
-        touched.add(_undeclare(repo, artifact, tracked))
-    repo.update_lock(tracked.lock, lambda records: records.pop(tracked.address, None) and None)
-    repo.update_placed(lambda placed: placed.pop(path, None) and None)
-    touched.update(gitignore.remove_lines(repo.root, [path]))
-    repo.forget()
+def _forget(repo: Repo, item: _Chosen) -> None:
+    """Take a path out of its lockfile and of what is placed."""
+    tracked, store = item.tracked, repo.store
+    with store.batch() as batch, repo.recording(tracked.lock) as (records, placed):
+        if not item.below:
+            records.pop(tracked.address, None)
+            placed.pop(tracked.path, None)
+            return
+        old = recorded_entry(records, tracked)
+        entry = replace(store.tree, batch.put_tree, old, item.below, None)
+        noted = placed.get(tracked.path)
+        if find(store.tree, noted, item.below):
+            noted = replace(store.tree, batch.put_tree, noted, item.below, None)
+        batch.publish()
+        assert entry is not None  # only a part was taken out of the tree
+        records[tracked.address] = DataRecord(tracked.path, entry)
+        if noted is not None:
+            placed[tracked.path] = noted
+
+
+def _undeclare(repo: Repo, chosen: list[_Chosen]) -> set[RepoPath]:
+    """Take whole artifacts out of mlx.yaml; return the files that changed."""
+    touched: set[RepoPath] = set()
+    for item in chosen:
+        artifact = repo.declared.artifacts.get(item.tracked.address)
+        if artifact is not None and not item.below:
+            file = RepoPath(artifact.where.file)
+            repo.update_project(file, lambda text, of=artifact: _without(text, of))  # type: ignore[misc]
+            touched.add(file)
     return touched
 
 
-def _undeclare(repo: Repo, artifact: Artifact, tracked: Tracked) -> RepoPath:
+def _without(text: str, artifact: Artifact) -> str:
     from mlxrepo.yamledit import remove_entry
 
-    file = next(f for f in repo.project_paths if lock_path(f) == tracked.lock)
-    with repo.mutex("undeclaring"):
-        text = repo.read(file).decode("utf-8")
-        new = remove_entry(text, SECTIONS[artifact.kind], artifact.name, file)
-        write_atomic(repo.full(file), new.encode("utf-8"))
-    return file
+    return remove_entry(text, SECTIONS[artifact.kind], artifact.name, artifact.where.file)

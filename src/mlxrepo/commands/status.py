@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mlxrepo.errors import ObjectMissing
 from mlxrepo.paths import RepoPath, is_inside
 from mlxrepo.pipeline.decide import UP_TO_DATE
-from mlxrepo.pipeline.engine import Judge, StageReport
 from mlxrepo.pipeline.graph import build_graph
+from mlxrepo.pipeline.judge import Judge
 from mlxrepo.pipeline.preview import preview
+from mlxrepo.pipeline.report import StageReport
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.declared import SECTIONS
 from mlxrepo.repo.observed import Tracked
 from mlxrepo.repo.placed import Placed
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.targets import parse_target, resolve_stages, resolve_tracked
+from mlxrepo.repo.targets import not_recorded, parse_target, resolve_stages
 from mlxrepo.store.compare import Change, changes, presence, same
 from mlxrepo.store.snapshot import Scan
 from mlxrepo.store.tree import Entry
@@ -55,7 +57,7 @@ class StageStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything looked at; `leftover` are recorded stages that are no longer declared."""
+    """Everything looked at; `leftover` are recorded, but no longer declared."""
 
     paths: tuple[PathStatus, ...]
     stages: tuple[StageStatus, ...]
@@ -69,54 +71,69 @@ class Status:
 
 
 def status(repo: Repo, targets: Sequence[str] = (), *, progress: Progress = SILENT) -> Status:
-    """Compare the workspace with what is recorded and declared; takes no lock, runs nothing."""
-    wanted = _chosen_paths(repo, targets)
+    """Compare the workspace with what is recorded and declared; takes no lock, runs nothing.
+
+    Raises:
+        InputError: for a target that is neither recorded nor declared.
+    """
+    wanted = _wanted(repo, targets) if targets else None
+    data = [item for item in repo.observed.tracked() if item.role in SECTIONS]
     scan = repo.scan(progress=progress)
     placed = repo.placed
-    paths = [_path(scan, item, placed.get(item.path)) for item in wanted]
-    if not targets:
-        paths += _unrecorded(repo)
+    paths = [
+        _path(scan, item, placed.get(item.path))
+        for item in data
+        if wanted is None or wanted.holds(item.path)
+    ]
+    paths += [new for new in _unrecorded(repo) if wanted is None or wanted.holds(new.path)]
     judge = Judge(repo, progress=progress)
     graph = build_graph(repo.declared)
-    chosen = _chosen_stages(repo, targets, graph.order)
+    chosen = wanted.stages if wanted else list(graph.order)
     # A stage is judged behind those it needs, shown only when asked for.
     reports = preview(judge, graph, graph.needed(chosen))
     stages = [_stage(r, placed) for r in reports if r.stage in chosen]
-    leftover = () if targets else tuple(sorted(judge.records.keys() - graph.stages.keys()))
-    return Status(tuple(paths), tuple(stages), leftover)
+    leftover = {item.address for item in data} - repo.declared.artifacts.keys()
+    leftover |= judge.records.keys() - graph.stages.keys()
+    return Status(tuple(paths), tuple(stages), () if wanted else tuple(sorted(leftover)))
 
 
-def _chosen_paths(repo: Repo, targets: Sequence[str]) -> list[Tracked]:
-    data = [item for item in repo.observed.tracked() if item.role in SECTIONS]
-    if not targets:
-        return data
-    found = []
+class _Wanted(NamedTuple):
+    """What targets mean: paths with all in them and above them, and stages."""
+
+    paths: list[RepoPath]
+    stages: list[str]
+
+    def holds(self, path: RepoPath) -> bool:
+        return any(_touch(path, target) for target in self.paths)
+
+
+def _touch(one: RepoPath, other: RepoPath) -> bool:
+    return is_inside(one, other) or is_inside(other, one)
+
+
+def _wanted(repo: Repo, targets: Sequence[str]) -> _Wanted:
+    declared, tracked = repo.declared, list(repo.observed.tracked())
+    known = {item.path: item.address for item in tracked}
+    known |= {artifact.path: address for address, artifact in declared.artifacts.items()}
+    wanted = _Wanted([], [])
     for text in targets:
-        if parse_target(text, repo.place, repo.declared.stages).kind != "stage":
-            found += [
-                item
-                for item, _ in resolve_tracked([text], repo.place, repo.declared, repo.observed)
-                if item in data
-            ]
-    return found
-
-
-def _chosen_stages(repo: Repo, targets: Sequence[str], order: Sequence[str]) -> list[str]:
-    if not targets:
-        return list(order)
-    found: list[str] = []
-    for text in targets:
-        target = parse_target(text, repo.place, repo.declared.stages)
-        path = target.name if target.kind == "path" else None
-        if path is None and target.kind == "stage":
-            found += resolve_stages([text], repo.place, repo.declared)
-        elif path is not None:
-            found += [
-                stage.address
-                for out, (stage, _) in repo.declared.outs.items()
-                if is_inside(out, path) or is_inside(path, out)
-            ]
-    return found
+        target = parse_target(text, repo.place, declared.stages)
+        if target.kind == "stage":
+            wanted.stages.extend(resolve_stages([text], repo.place, declared))
+            continue
+        path = RepoPath(target.name)
+        if target.kind != "path":
+            address = f"{target.kind}:{target.name}"
+            found = [path for path, name in known.items() if name == address]
+        else:
+            found = [path] if any(_touch(path, p) for p in (*known, *declared.outs)) else []
+        if not found or target.version:
+            raise not_recorded(text, target, tracked, declared)
+        wanted.paths.extend(found)
+    wanted.stages.extend(
+        stage.address for out, (stage, _) in declared.outs.items() if wanted.holds(out)
+    )
+    return wanted
 
 
 def _path(scan: Scan, item: Tracked, before: Entry | None) -> PathStatus:

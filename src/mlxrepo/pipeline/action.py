@@ -3,45 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from mlxrepo.codec import canonical
 from mlxrepo.hashing import ACTION_CONTEXT, Oid, keyed_oid
-from mlxrepo.paths import RepoPath
 from mlxrepo.repo.lockfile import Input
-from mlxrepo.repo.project import Out
+from mlxrepo.repo.project import Stage
 
 FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Action:
     """What a stage would do now: its command on exactly these inputs.
 
     `params` maps file to key to encoded value; the key "" stands for the whole file.
     """
 
-    stage: str
-    cmd: tuple[str, ...]
-    wdir: RepoPath
+    stage: Stage
     deps: tuple[Input, ...]
     params: dict[str, dict[str, Any]]
     environment: dict[str, Any]
-    outs: tuple[Out, ...]
 
-    @property
+    @cached_property
     def key(self) -> Oid:
-        """Return the action key: a digest of everything that decides what comes out."""
+        """The action key: a digest of everything that decides what comes out."""
         return keyed_oid(ACTION_CONTEXT, canonical(self.describe()))
 
     def describe(self) -> dict[str, Any]:
         """Return what the key is made of; not the stage's name: renaming re-runs nothing."""
         return {
             "format": FORMAT,
-            "cmd": list(self.cmd),
-            "wdir": self.wdir,
+            "cmd": list(self.stage.cmd),
+            "wdir": self.stage.wdir,
             "deps": sorted([dep.path, dep.entry.kind, dep.entry.oid] for dep in self.deps),
             "params": self.params,
             "environment": self.environment,
-            "outs": sorted(out.path for out in self.outs),
+            "outs": sorted(out.path for out in self.stage.outs),
         }

@@ -31,7 +31,11 @@ class Result:
     outs: tuple[Output, ...]
     metrics: Mapping[str, Mapping[str, Any]]
     made: Mapping[str, str] = field(default_factory=dict)
-    digest: str = ""
+
+    @property
+    def content(self) -> frozenset[tuple[str, str, str]]:
+        """Return what came out, whatever role it was declared to have."""
+        return frozenset((out.path, out.entry.kind, out.entry.oid) for out in self.outs)
 
 
 class ActionCache:
@@ -41,10 +45,9 @@ class ActionCache:
         self._root = root
 
     def put(self, key: Oid, action: Mapping[str, Any], result: Result) -> None:
-        """Add a result; an equal one is kept once."""
-        for known in self.get(key):
-            if known.outs == result.outs:
-                return
+        """Add a result; one with the same content is kept once."""
+        if any(known.content == result.content for known in self.get(key)):
+            return
         data = canonical(
             {
                 "format": FORMAT,
@@ -79,7 +82,7 @@ def _read(folder: str, name: str) -> Result | None:
         if value["format"] != FORMAT:
             return None
         outs = tuple(_to_output(item) for item in value["outs"])
-        return Result(outs, value["metrics"], value["made"], name)
+        return Result(outs, value["metrics"], value["made"])
     except (OSError, MlxError, KeyError, TypeError, ValueError):
         return None
 

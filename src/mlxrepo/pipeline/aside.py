@@ -1,166 +1,154 @@
 """Outs set aside: while a stage runs, what it made before waits where nothing can touch it.
 
-A manifest is written before anything moves. A stage that fails gets its last good outs back; so
-does one whose mlx was killed, at the next look at the repository (`recover`). What a failed stage
-wrote is kept with its run. What no record knows is kept in the trash when the stage succeeds.
+A manifest in the worktree's own folder is written before anything moves, and goes when the stage
+is settled. A stage that fails gets its last good outs back; so does one whose mlx was killed, at
+the next run (`recover`). What a failed stage wrote is kept with its run. What no record knows is
+kept in the trash when the stage succeeds.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from mlxrepo.codec import canonical, parse_json
 from mlxrepo.errors import MlxError
 from mlxrepo.files import make_folder, move, remove_any, remove_quietly, write_atomic
-from mlxrepo.paths import RepoPath, check_path
+from mlxrepo.paths import RepoPath, check_path, name_of
+from mlxrepo.pipeline.orphans import end_orphans
+from mlxrepo.repo.layout import RUNS_FOLDER
 from mlxrepo.repo.repo import Repo
 
-MANIFEST = "aside.json"
-ALIVE = "alive"
+MANIFESTS = "aside"  # in the worktree's folder
+LOCAL = ".mlx"  # at the worktree's root: for outs on another disk than the git dir
 
 
-class RunFolder:
-    """The folder of one run, held by a kernel lock for as long as its process lives."""
+class Slot(NamedTuple):
+    """An out and where it waits: beside the run's log, in LOCAL, or nowhere: it was not there."""
 
-    def __init__(self, repo: Repo, run: str):
-        self.id = run
-        self.path = repo.shared("runs", run)
-        make_folder(self.path)
-        self._fd = os.open(
-            os.path.join(self.path, ALIVE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
-        )
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
-
-    def stage(self, address: str) -> str:
-        """Return the folder of one stage of this run."""
-        folder = os.path.join(self.path, address.replace("/", "__").replace(":", "__"))
-        make_folder(folder)
-        return folder
-
-    def close(self) -> None:
-        """Let go; a run that left nothing but its log stays, an empty one goes."""
-        os.close(self._fd)
-        remove_quietly(os.path.join(self.path, ALIVE))
-        with contextlib.suppress(OSError):
-            os.rmdir(self.path)
+    path: RepoPath
+    home: str  # "run", "local" or ""
 
 
 class Aside:
     """The outs of one stage, moved away for the time it runs."""
 
-    def __init__(self, repo: Repo, folder: str, paths: Iterable[RepoPath]):
+    def __init__(self, repo: Repo, run: str, stage: str, slots: Sequence[Slot]):
         self._repo = repo
-        self._folder = folder
-        self._moves: list[tuple[RepoPath, str]] = []
-        self._plan(paths)
+        self._run = run
+        self._stage = stage
+        self._slots = slots
 
-    def _plan(self, paths: Iterable[RepoPath]) -> None:
-        for number, path in enumerate(paths):
-            if os.path.lexists(self._repo.full(path)):
-                self._moves.append((path, os.path.join(self._home(path), str(number))))
-        if self._moves:
-            text = canonical({"root": self._repo.root, "moves": [list(m) for m in self._moves]})
-            write_atomic(os.path.join(self._folder, MANIFEST), text)
-        for path, target in self._moves:
-            move(self._repo.full(path), target)
+    @classmethod
+    def take(cls, repo: Repo, run: str, stage: str, outs: Iterable[RepoPath]) -> Aside:
+        """Move outs away; `stage` is the name of the stage's folder in that of the run.
 
-    def _home(self, path: RepoPath) -> str:
-        """Return a folder on the file system of the out, so that moving is renaming."""
-        near = os.lstat(self._repo.full(path)).st_dev
-        if os.stat(self._folder).st_dev == near:
-            return os.path.join(self._folder, "aside")
-        name = os.path.basename(os.path.dirname(self._folder))
-        local = self._repo.full(".mlx")
-        make_folder(local)
-        write_atomic(os.path.join(local, ".gitignore"), b"*\n")
-        return os.path.join(local, name, os.path.basename(self._folder))
+        On any error, or a kill, everything is back where it was, or will be.
+        """
+        folder = repo.shared(RUNS_FOLDER, run, stage)
+        aside = cls(repo, run, stage, [Slot(path, _home(repo, path, folder)) for path in outs])
+        manifest = canonical({"run": run, "stage": stage, "outs": [list(s) for s in aside._slots]})
+        make_folder(repo.worktree_file(MANIFESTS))
+        write_atomic(aside._manifest, manifest)
+        try:
+            aside._move_away()
+        except BaseException:
+            aside.put_back()
+            raise
+        return aside
 
-    def put_back(self, outs: Iterable[RepoPath]) -> None:
-        """Keep what the failed stage left with the run, and put its last outs back."""
-        for number, path in enumerate(outs):
+    @property
+    def _manifest(self) -> str:
+        return self._repo.worktree_file(os.path.join(MANIFESTS, f"{self._run}.{self._stage}"))
+
+    def _base(self, home: str) -> str:
+        if home == "local":
+            return self._repo.full(os.path.join(LOCAL, self._run, self._stage))
+        return self._repo.shared(RUNS_FOLDER, self._run, self._stage, "aside")
+
+    def _place(self, number: int) -> str:
+        return os.path.join(self._base(self._slots[number].home), str(number))
+
+    def _move_away(self) -> None:
+        for number, (path, home) in enumerate(self._slots):
+            if home == "local":
+                make_folder(self._repo.full(LOCAL))
+                write_atomic(self._repo.full(os.path.join(LOCAL, ".gitignore")), b"*\n")
+            if home:
+                move(self._repo.full(path), self._place(number))
+
+    def put_back(self) -> list[RepoPath]:
+        """Put the last outs back, and keep what the stage left with the run; return what moved.
+
+        It may be done again after a kill in the middle: what waits nowhere is back already.
+        """
+        moved = []
+        for number, (path, home) in enumerate(self._slots):
             full = self._repo.full(path)
+            waits = bool(home) and os.path.lexists(self._place(number))
+            if home and not waits:
+                continue
             if os.path.lexists(full):
-                move(
-                    full, os.path.join(self._folder, "failed", str(number), os.path.basename(path))
-                )
-        _return(self._repo.root, self._moves)
+                moved.append(path)
+                move(full, os.path.join(self.failed, str(number), name_of(path)))
+            if waits:
+                moved.append(path)
+                move(self._place(number), full)
         self._end()
+        return list(dict.fromkeys(moved))
+
+    @property
+    def failed(self) -> str:
+        """Return the folder that keeps what a failed stage left."""
+        return self._repo.shared(RUNS_FOLDER, self._run, self._stage, "failed")
 
     def discard(self, keep: Iterable[RepoPath], trash: str) -> list[str]:
         """Drop what was set aside, but move the paths in `keep` to the trash; return where to."""
-        kept = []
         wanted = set(keep)
-        for path, target in self._moves:
-            if path in wanted:
-                place = os.path.join(trash, path)
-                move(target, place)
-                kept.append(place)
+        kept = []
+        for number, (path, home) in enumerate(self._slots):
+            if home and path in wanted:
+                kept.append(os.path.join(trash, path))
+                move(self._place(number), kept[-1])
         self._end()
-        for _, target in self._moves:
-            remove_any(target)
         return kept
 
     def _end(self) -> None:
-        remove_quietly(os.path.join(self._folder, MANIFEST))
+        remove_quietly(self._manifest)
+        for home in {slot.home for slot in self._slots if slot.home}:
+            remove_any(self._base(home))
 
 
-def _return(root: str, moves: Iterable[tuple[str, str]]) -> None:
-    for path, target in moves:
-        if os.path.lexists(target):
-            full = os.path.join(root, path)
-            remove_any(full)
-            move(target, full)
+def _home(repo: Repo, path: RepoPath, folder: str) -> str:
+    """Choose a place on the file system of the out, so that moving is renaming."""
+    full = repo.full(path)
+    if not os.path.lexists(full):
+        return ""
+    return "run" if os.lstat(full).st_dev == os.stat(folder).st_dev else "local"
 
 
 def recover(repo: Repo) -> list[RepoPath]:
-    """Put back what runs that were killed had set aside; return the paths."""
-    restored: list[RepoPath] = []
-    for folder in _dead_runs(repo.shared("runs")):
-        for name in os.listdir(folder):
-            manifest = os.path.join(folder, name, MANIFEST)
-            if os.path.exists(manifest):
-                restored += _recover(repo, manifest)
-        remove_quietly(os.path.join(folder, ALIVE))
-    return restored
+    """End what runs that were killed left running, put their outs back, and return which moved.
 
-
-def _dead_runs(root: str) -> Iterator[str]:
+    Call it while no other run can be on its way in this worktree.
+    """
     try:
-        names = os.listdir(root)
+        names = sorted(os.listdir(repo.worktree_file(MANIFESTS)))
     except FileNotFoundError:
-        return
-    for name in names:
-        folder = os.path.join(root, name)
-        try:
-            fd = os.open(os.path.join(folder, ALIVE), os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            continue
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield folder
-        except BlockingIOError:
-            continue
-        finally:
-            os.close(fd)
-
-
-def _recover(repo: Repo, manifest: str) -> list[RepoPath]:
-    try:
-        with open(manifest, "rb") as stream:
-            value = parse_json(stream.read(), source=manifest)
-        root = value["root"]
-        moves = [(check_path(path), str(target)) for path, target in value["moves"]]
-    except (MlxError, KeyError, TypeError, ValueError):
         return []
-    left = [(path, target) for path, target in moves if os.path.lexists(target)]
-    folder = os.path.dirname(manifest)
-    for number, (path, _) in enumerate(left):
-        full = os.path.join(root, path)
-        if os.path.lexists(full):
-            move(full, os.path.join(folder, "failed", str(number), os.path.basename(path)))
-    _return(root, left)
-    remove_quietly(manifest)
-    return [path for path, _ in left] if root == repo.root else []
+    left = [aside for name in names if (aside := _read(repo, name))]
+    for run in {aside._run for aside in left}:
+        end_orphans(run)
+    return [path for aside in left for path in aside.put_back()]
+
+
+def _read(repo: Repo, name: str) -> Aside | None:
+    path = repo.worktree_file(os.path.join(MANIFESTS, name))
+    try:
+        with open(path, "rb") as stream:
+            value = parse_json(stream.read(), source=path)
+        slots = [Slot(check_path(out), home) for out, home in value["outs"]]
+        return Aside(repo, value["run"], value["stage"], slots)
+    except (OSError, MlxError, KeyError, TypeError, ValueError):
+        return None  # a temporary file of a writer that was killed: then nothing had moved yet

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 from mlxrepo.errors import MlxError, StageFailed
 from mlxrepo.paths import RepoPath, display
 from mlxrepo.pipeline.actioncache import Result
+from mlxrepo.pipeline.inputs import neighbours
 from mlxrepo.repo.lockfile import Output
 from mlxrepo.repo.project import Out, Stage
 from mlxrepo.repo.repo import Repo
@@ -21,34 +23,35 @@ def collect(repo: Repo, stage: Stage, made: dict[str, str]) -> Result:
     """
     with repo.store.batch() as batch:
         scan = repo.scan(batch=batch)
-        outs = tuple(_collect_one(scan, stage, out) for out in stage.outs)
+        outs = tuple(_collect_one(repo, scan, stage, out) for out in stage.outs)
     metrics: dict[str, dict[str, Any]] = {
         out.path: read_numbers(repo, out.path)
-        for out in stage.outs
-        if out.kind == "metric" and not _is_folder(outs, out.path)
+        for out in outs
+        if out.kind == "metric" and out.entry.kind != "tree"
     }
     return Result(outs, metrics, made)
 
 
-def _collect_one(scan: Scan, stage: Stage, out: Out) -> Output:
+def _collect_one(repo: Repo, scan: Scan, stage: Stage, out: Out) -> Output:
     try:
         entry = scan.entry(out.path)
     except MlxError as error:
         raise StageFailed(
-            f"stage {stage.address} made {error.message}", hint=error.hint, where=out.where
+            f"stage {stage.address} made what cannot be kept: {error.message}",
+            hint=error.hint,
+            where=out.where,
         ) from None
     if entry is None:
+        near = difflib.get_close_matches(out.path, neighbours(repo, out.path), 1, 0.7)
         raise StageFailed(
             f'stage {stage.address} ended well but did not make "{display(out.path)}"',
-            hint="let the command write it, or take it out of the stage; paths are relative to "
+            hint=f"there is {display(near[0])}: did you mean that?"
+            if near
+            else "let the command write it, or take it out of the stage; paths are relative to "
             "the folder of mlx.yaml",
             where=out.where,
         )
     return Output(out.path, out.kind, out.cache, entry)
-
-
-def _is_folder(outs: tuple[Output, ...], path: RepoPath) -> bool:
-    return any(out.path == path and out.entry.kind == "tree" for out in outs)
 
 
 def read_numbers(repo: Repo, path: RepoPath) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ BLOCKED = "blocked"
 class Reason(NamedTuple):
     """One cause: what kind of thing, its name, what it was and what it is.
 
-    `what` is new, forced, command, dep, param, environment, out, place or upstream.
+    `what` is a key of `_SENTENCES`; values of params are as `mlxrepo.values.encode` gives them.
     """
 
     what: str
@@ -35,9 +35,21 @@ class Reason(NamedTuple):
         return _SENTENCES[self.what](self)
 
 
-def _short(value: Any) -> str:
-    text = display(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 30 else text[:27] + "..."
+def _change(reason: Reason) -> str:
+    old, new = _short(reason.old, str), _short(reason.new, str)
+    if old == new:  # "1" and 1, or two long texts
+        old, new = _short(reason.old, repr), _short(reason.new, repr)
+    return f"{reason.name} {old} -> {new}"
+
+
+def _short(value: Any, text: Callable[[Any], str]) -> str:
+    from mlxrepo.values import Reading, decode
+
+    value = decode(value)
+    if isinstance(value, Reading):
+        return f"{_short(value.yaml12, text)} (in YAML 1.1 {_short(value.yaml11, text)})"
+    shown = display(text(value))
+    return shown if len(shown) <= 30 else shown[:27] + "..."
 
 
 _SENTENCES: Mapping[str, Callable[[Reason], str]] = {
@@ -46,29 +58,22 @@ _SENTENCES: Mapping[str, Callable[[Reason], str]] = {
     "command": lambda r: "the command changed",
     "place": lambda r: "its working folder or outs changed",
     "environment": lambda r: "the environment changed",
-    "upstream": lambda r: f"{r.name} may run first",
+    "upstream": lambda r: f"{display(r.name)} may run first",
     "out": lambda r: f"{display(r.name)} {r.new}",
-    "param": lambda r: (
-        f"{r.name} is new"
-        if r.old is None
-        else f"{r.name} is no longer a param"
-        if r.new is None
-        else f"{r.name} {_short(r.old)} -> {_short(r.new)}"
-    ),
-    "dep": lambda r: (
-        f"{display(r.name)} is a new dep"
-        if r.old is None
-        else f"{display(r.name)} is no longer a dep"
-        if r.new is None
-        else f"{display(r.name)} changed"
-    ),
+    "param": _change,
+    "param-added": lambda r: f"{r.name} is a new param",
+    "param-removed": lambda r: f"{r.name} is no longer a param",
+    "dep": lambda r: f"{display(r.name)} changed",
+    "dep-added": lambda r: f"{display(r.name)} is a new dep",
+    "dep-removed": lambda r: f"{display(r.name)} is no longer a dep",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do about a stage and why; `result` is what a restore puts back."""
+    """What to do about an action and why; `result` is what is known to come out of it."""
 
+    action: Action
     word: str
     reasons: tuple[Reason, ...] = ()
     result: Result | None = None
@@ -96,19 +101,24 @@ def decide(
     best first; a result is usable only if every one of its objects is stored.
     """
     if force:
-        return Decision(RUN, (Reason("forced"),))
+        return Decision(action, RUN, (Reason("forced"),))
     reasons = differences(action, record)
+    known: list[Result] = []
     if record is not None and record.key == action.key:
-        lost = _lost_outs(record.outs, present)
-        if not lost:
-            return Decision(UP_TO_DATE)
-        reasons = lost
-        if all(is_stored(out.entry) for out in record.outs):
-            return Decision(RESTORE, lost, Result(record.outs, record.metrics))
-    for result in cached():
+        known = [Result(record.outs, record.metrics)]
+        reasons = _lost_outs(record.outs, present)
+        if not reasons:
+            return Decision(action, UP_TO_DATE, (), known[0])
+    for result in _each(known, cached):
         if all(is_stored(out.entry) for out in result.outs):
-            return Decision(RESTORE, reasons, result)
-    return Decision(RUN, reasons)
+            return Decision(action, RESTORE, reasons, result)
+    return Decision(action, RUN, reasons)
+
+
+def _each(known: Sequence[Result], cached: Callable[[], Sequence[Result]]) -> Iterator[Result]:
+    """Yield results best first; the cache is asked only when it comes to that."""
+    yield from known
+    yield from cached()
 
 
 def _lost_outs(
@@ -129,41 +139,36 @@ def differences(action: Action, record: StageRecord | None) -> tuple[Reason, ...
     if record is None:
         return (Reason("new"),)
     reasons: list[Reason] = []
-    if action.cmd != record.cmd:
-        reasons.append(Reason("command", "", list(record.cmd), list(action.cmd)))
-    reasons += _deps(action, record)
-    reasons += _params(action.params, record.params)
+    stage = action.stage
+    if stage.cmd != record.cmd:
+        reasons.append(Reason("command", "", list(record.cmd), list(stage.cmd)))
+    reasons += _differing(
+        "dep",
+        {dep.path: [dep.entry.kind, dep.entry.oid] for dep in record.deps},
+        {dep.path: [dep.entry.kind, dep.entry.oid] for dep in action.deps},
+    )
+    reasons += _differing("param", _flat(record.params), _flat(action.params))
     if action.environment != record.environment:
         reasons.append(Reason("environment", "", record.environment, action.environment))
-    moved = {out.path for out in action.outs} != {out.path for out in record.outs}
-    if moved or action.wdir != record.wdir:
+    moved = {out.path for out in stage.outs} != {out.path for out in record.outs}
+    if moved or stage.wdir != record.wdir:
         reasons.append(Reason("place"))
     return tuple(reasons)
 
 
-def _deps(action: Action, record: StageRecord) -> list[Reason]:
-    old = {dep.path: dep.entry for dep in record.deps}
-    new = {dep.path: dep.entry for dep in action.deps}
-    return [
-        Reason("dep", path, _oid(old.get(path)), _oid(new.get(path)))
-        for path in sorted(old.keys() | new.keys())
-        if not same(old.get(path), new.get(path))
-    ]
+def _differing(what: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Reason]:
+    for name in sorted(old.keys() | new.keys()):
+        if name not in old:
+            yield Reason(f"{what}-added", name, None, new[name])
+        elif name not in new:
+            yield Reason(f"{what}-removed", name, old[name], None)
+        elif repr(old[name]) != repr(new[name]):  # 1, 1.0 and True are equal, and not the same
+            yield Reason(what, name, old[name], new[name])
 
 
-def _oid(entry: Entry | None) -> str | None:
-    return entry.oid if entry else None
-
-
-def _params(
-    now: Mapping[str, Mapping[str, Any]], then: Mapping[str, Mapping[str, Any]]
-) -> list[Reason]:
-    reasons = []
-    for file in sorted(now.keys() | then.keys()):
-        old, new = then.get(file, {}), now.get(file, {})
-        for key in sorted(old.keys() | new.keys()):
-            before, after = old.get(key), new.get(key)
-            if repr(before) != repr(after) or (key in old) != (key in new):
-                name = f"{display(file)}:{key}" if key else display(file)
-                reasons.append(Reason("param", name, before, after))
-    return reasons
+def _flat(params: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        f"{display(file)}:{key}" if key else display(file): value
+        for file, values in params.items()
+        for key, value in values.items()
+    }

@@ -4,45 +4,49 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Iterator
 from typing import Any
 
+from mlxrepo.codec import canonical
 from mlxrepo.errors import InputError, MlxError, ObjectMissing, Where
-from mlxrepo.paths import RepoPath, display, is_inside, parent
+from mlxrepo.paths import RepoPath, ancestors, display, parent
 from mlxrepo.pipeline.action import Action
 from mlxrepo.progress import SILENT, Progress
-from mlxrepo.repo.declared import Declared, lock_path
+from mlxrepo.repo.declared import lock_path
 from mlxrepo.repo.lockfile import Input, Output
-from mlxrepo.repo.observed import Observed, Tracked
+from mlxrepo.repo.observed import Tracked
 from mlxrepo.repo.project import Dep, ParamRef, Stage
 from mlxrepo.repo.repo import Repo
-from mlxrepo.store.compare import presence
-from mlxrepo.store.subtree import find
+from mlxrepo.store.compare import presence, same
+from mlxrepo.store.subtree import find, replace
 from mlxrepo.store.tree import Entry
 
 
 class Inputs:
     """Looks at the workspace for one run; absent paths count as they are recorded."""
 
-    def __init__(self, repo: Repo, observed: Observed, *, progress: Progress = SILENT):
+    def __init__(self, repo: Repo, *, progress: Progress = SILENT):
         self.repo = repo
         self.scan = repo.scan(progress=progress)
         self.placed = repo.placed
-        self._tracked: dict[RepoPath, Tracked] = {item.path: item for item in observed.tracked()}
-        self._values: dict[RepoPath, Any] = {}
-        self._assumed: dict[RepoPath, Entry] = {}
+        self._tracked: dict[RepoPath, Tracked] = {}
+        self._below: dict[RepoPath, list[RepoPath]] = {}  # by folder: the tracked paths in it
+        for tracked in repo.observed.tracked():
+            self._track(tracked)
+        self._assumed: set[RepoPath] = set()
+        self._values: dict[RepoPath, tuple[bytes, Any]] = {}
 
     def note_outs(self, stage: Stage, outs: tuple[Output, ...]) -> None:
-        """Take note that a stage's outs are recorded so from now on."""
+        """Take note that a stage's outs are here, and recorded so, from now on."""
         for out in outs:
-            self._tracked[out.path] = Tracked(
-                out.path, out.entry, out.kind, stage.address, out.cache, lock_path(stage.file)
-            )
+            lock = lock_path(stage.file)
+            self._track(Tracked(out.path, out.entry, out.kind, stage.address, out.cache, lock))
             self.placed[out.path] = out.entry
-        self._values.clear()
 
-    def assume(self, outs: tuple[Output, ...]) -> None:
-        """Count outs as if they were here, in a dry run."""
-        self._assumed.update((out.path, out.entry) for out in outs)
+    def assume_outs(self, stage: Stage, outs: tuple[Output, ...]) -> None:
+        """Count a stage's outs as if they were here, in a look ahead."""
+        self.note_outs(stage, outs)
+        self._assumed.update(out.path for out in outs)
 
     def action(self, stage: Stage) -> Action:
         """Resolve every input of a stage.
@@ -50,75 +54,78 @@ class Inputs:
         Raises:
             InputError: when a dependency or a parameter is nowhere, with its place in mlx.yaml.
         """
-        return Action(
-            stage=stage.address,
-            cmd=stage.cmd,
-            wdir=stage.wdir,
-            deps=tuple(Input(dep.path, self.dep(dep)) for dep in stage.deps),
-            params=self.params(stage),
-            environment={},
-            outs=stage.outs,
-        )
+        deps = tuple(Input(dep.path, self.dep(dep)) for dep in stage.deps)
+        return Action(stage, deps, self._params(stage), environment={})
+
+    def changed(self, action: Action) -> list[str]:
+        """Name the inputs that are no longer what `action` says they were."""
+        names = [str(dep.path) for dep in action.deps if not same(self.entry(dep.path), dep.entry)]
+        try:
+            now = self._params(action.stage)
+        except MlxError:
+            now = {}
+        return names + [
+            file
+            for file, values in action.params.items()
+            if canonical(now.get(file)) != canonical(values)
+        ]
 
     # dependencies
 
+    def entry(self, path: RepoPath) -> Entry | None:
+        """Return what counts at a path: what is here and, of tracked paths, what is absent."""
+        found = self.scan.entry(path)
+        for tracked, part in self.parts(path):
+            below = part[len(path) + 1 :]
+            counts = self._counted(tracked, part)
+            if not same(counts, find(self.scan.tree, found, below)):
+                found = replace(self.scan.tree, self.scan.put_tree, found, below, counts)
+        return found
+
+    def parts(self, path: RepoPath) -> Iterator[tuple[Tracked, RepoPath]]:
+        """Yield the tracked paths that hold `path` or lie in it, each with what both share."""
+        for folder in (path, *reversed(ancestors(path))):
+            if folder in self._tracked:
+                yield self._tracked[folder], path
+                return
+        for part in self._below.get(path, ()):
+            yield self._tracked[part], part
+
+    def _track(self, tracked: Tracked) -> None:
+        if tracked.path not in self._tracked:
+            for folder in ancestors(tracked.path):
+                self._below.setdefault(folder, []).append(tracked.path)
+        self._tracked[tracked.path] = tracked
+
+    def _counted(self, tracked: Tracked, path: RepoPath) -> Entry | None:
+        below = path[len(tracked.path) + 1 :]
+        if tracked.path in self._assumed:
+            return find(self.scan.tree, tracked.entry, below)
+        here = self.scan.entry(path)
+        try:
+            recorded = find(self.scan.tree, tracked.entry, below)
+            placed = find(self.scan.tree, self.placed.get(tracked.path), below)
+            return presence(self.scan.tree, self.scan.put_tree, here, placed, recorded).entry
+        except ObjectMissing:
+            # The recorded tree is not in this store: then only what is here can count.
+            return here or (tracked.entry if not below and path not in self.placed else None)
+
     def dep(self, dep: Dep) -> Entry:
-        """Return what a dependency is now: what is here, filled with what is absent by design."""
+        """Return what a dependency is now.
+
+        Raises:
+            InputError: when it is nowhere.
+        """
         entry = self.entry(dep.path)
         if entry is None:
             raise self._nowhere(dep)
         return entry
 
-    def check(self, stage: Stage, declared: Declared) -> None:
-        """Look whether every input of a stage is somewhere, without reading it.
-
-        Raises:
-            InputError: for the first that is neither here, nor recorded, nor made by a stage.
-        """
-        for dep in stage.deps:
-            if os.path.lexists(self.repo.full(dep.path)) or declared.maker(dep.path):
-                continue
-            if any(is_inside(out, dep.path) for out in declared.outs):
-                continue
-            if self.entry(dep.path) is None:
-                raise self._nowhere(dep)
-        for ref in stage.params:
-            if declared.maker(ref.file) is None:
-                self._read_values(ref.file, ref.where, stage)
-
-    def entry(self, path: RepoPath) -> Entry | None:
-        """Return what counts at a path: what is here and, of tracked paths, what is absent."""
-        tracked = self._holder(path)
-        if tracked is not None and tracked.path in self._assumed:
-            assumed = self._assumed[tracked.path]
-            return find(self.scan.tree, assumed, path[len(tracked.path) + 1 :])
-        here = self.scan.entry(path)
-        if tracked is None:
-            return here
-        below = path[len(tracked.path) + 1 :]
-        try:
-            recorded = find(self.scan.tree, tracked.entry, below)
-            placed = find(self.scan.tree, self.placed.get(tracked.path), below)
-            merged = presence(self.scan.tree, self.scan.put_tree, here, placed, recorded)
-        except ObjectMissing:
-            # The recorded tree is not in this store: then only what is here can count.
-            return here or (tracked.entry if not below and path not in self.placed else None)
-        return merged.entry
-
-    def _holder(self, path: RepoPath) -> Tracked | None:
-        folder: str = path
-        while folder:
-            if RepoPath(folder) in self._tracked:
-                return self._tracked[RepoPath(folder)]
-            folder = parent(folder)
-        return None
-
     def _nowhere(self, dep: Dep) -> InputError:
-        known = [*self._tracked, *self._neighbours(dep.path)]
+        known = [*self._tracked, *neighbours(self.repo, dep.path)]
         near = difflib.get_close_matches(dep.path, known, 1, 0.7)
-        hint = f"did you mean {near[0]}?" if near else "create it, or make it an out of a stage"
-        tracked = self._holder(dep.path)
-        if tracked is not None:
+        hint = f"did you mean {display(near[0])}?" if near else "create it, or let a stage make it"
+        if any(True for _ in self.parts(dep.path)):
             hint = f"mlx checkout {display(dep.path)} brings it back"
         return InputError(
             f'the dependency "{display(dep.path)}" is not here, and no stage makes it',
@@ -126,61 +133,62 @@ class Inputs:
             where=dep.where,
         )
 
-    def _neighbours(self, path: RepoPath) -> list[str]:
-        folder = parent(path)
-        try:
-            names = os.listdir(self.repo.full(folder))
-        except OSError:
-            return []
-        return [f"{folder}/{name}" if folder else name for name in names]
-
     # parameters
 
-    def params(self, stage: Stage) -> dict[str, dict[str, Any]]:
+    def _params(self, stage: Stage) -> dict[str, dict[str, Any]]:
         """Return the encoded values of a stage's parameters, by file and key."""
         found: dict[str, dict[str, Any]] = {}
         for ref in stage.params:
-            found.setdefault(ref.file, {})[ref.key or ""] = self._param(ref, stage)
+            found.setdefault(ref.file, {})[ref.key or ""] = self.param(ref, stage)
         return found
 
-    def _param(self, ref: ParamRef, stage: Stage) -> Any:
+    def param(self, ref: ParamRef, stage: Stage) -> Any:
+        """Return the encoded value of a parameter.
+
+        Raises:
+            InputError: when there is no such file or key in it, or the file cannot be read.
+        """
         from mlxrepo.values import encode, lookup
 
         values = self._read_values(ref.file, ref.where, stage)
         if ref.key is None:
             return encode(values)
         try:
-            return encode(lookup(values, ref.key))
+            return encode(lookup(values, ref.key, source=display(ref.file)))
         except MlxError as error:
-            raise InputError(
-                f"{display(ref.file)}: {error.message}", hint=error.hint, where=ref.where
-            ) from None
+            raise InputError(error.message, hint=error.hint, where=ref.where) from None
 
     def _read_values(self, path: RepoPath, where: Where, stage: Stage) -> Any:
+        """Return the values of a params file; it is read each time, and parsed when it differs."""
         from mlxrepo.values import read_values
 
-        if path not in self._values:
-            try:
-                data = self.repo.read(path)
-            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-                raise InputError(
-                    f'the params file "{display(path)}" of stage {stage.address} is not here',
-                    hint=f"create {display(path)}; paths are relative to the folder of mlx.yaml",
-                    where=where,
-                ) from None
-            self._values[path] = read_values(data, path)
-        return self._values[path]
+        data = self._bytes(path)
+        if data is None:
+            known = neighbours(self.repo, path)
+            near = difflib.get_close_matches(path, known, 1, 0.7)
+            hint = f"create {display(path)}; paths are relative to the folder of mlx.yaml"
+            raise InputError(
+                f'the params file "{display(path)}" of stage {stage.address} is not here',
+                hint=f"did you mean {display(near[0])}?" if near else hint,
+                where=where,
+            )
+        if path not in self._values or self._values[path][0] != data:
+            self._values[path] = data, read_values(data, path)
+        return self._values[path][1]
 
-    def changed(self, action: Action, stage: Stage) -> list[str]:
-        """Name the inputs that are no longer what `action` says they were."""
-        self._values.clear()
-        names = [
-            dep.path
-            for dep in action.deps
-            if (found := self.entry(dep.path)) is None or found[:2] != dep.entry[:2]
-        ]
-        try:
-            now = self.params(stage)
-        except MlxError:
-            now = {}
-        return names + [file for file, values in action.params.items() if now.get(file) != values]
+    def _bytes(self, path: RepoPath) -> bytes | None:
+        for tracked, _ in self.parts(path):
+            if tracked.path in self._assumed:
+                entry = self._counted(tracked, path)
+                return self.repo.store.read("blob", entry.oid) if entry else None
+        return self.repo.file_at(path, None)
+
+
+def neighbours(repo: Repo, path: RepoPath) -> list[str]:
+    """Return the paths in the folder of `path`: what a wrong name may have meant."""
+    folder = parent(path)
+    try:
+        names = os.listdir(repo.full(folder))
+    except OSError:
+        return []
+    return [f"{folder}/{name}" if folder else name for name in names]

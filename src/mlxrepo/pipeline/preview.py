@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from mlxrepo.errors import MlxError
 from mlxrepo.pipeline.decide import BLOCKED, MAY_RUN, RESTORE, RUN, Reason
-from mlxrepo.pipeline.engine import Judge, StageReport
 from mlxrepo.pipeline.graph import Graph
+from mlxrepo.pipeline.judge import Judge
+from mlxrepo.pipeline.report import StageReport
 
 
 def preview(judge: Judge, graph: Graph, addresses: Iterable[str]) -> list[StageReport]:
@@ -37,9 +38,9 @@ def _behind(address: str, before: list[StageReport]) -> StageReport | None:
 
 def _decide(judge: Judge, graph: Graph, address: str) -> StageReport:
     try:
-        _, decision = judge.decide(graph.stages[address])
+        decision = judge.decide(graph.stages[address])
     except MlxError as error:
         return StageReport(address, BLOCKED, why=error.message, error=error)
     if decision.word == RESTORE and decision.result is not None:
-        judge.inputs.assume(decision.result.outs)
+        judge.inputs.assume_outs(graph.stages[address], decision.result.outs)
     return StageReport(address, decision.word, decision.reasons, decision.why)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 
 from mlxrepo.paths import RepoPath
+from mlxrepo.pipeline.action import Action
 from mlxrepo.pipeline.actioncache import Result
+from mlxrepo.pipeline.collect import read_numbers
 from mlxrepo.repo.declared import lock_path
-from mlxrepo.repo.layout import LOCK_FILE
-from mlxrepo.repo.lockfile import Records, StageRecord
+from mlxrepo.repo.lockfile import Output, Records, StageRecord
 from mlxrepo.repo.project import Stage
 from mlxrepo.repo.repo import Repo
 
@@ -24,9 +25,18 @@ class Recorder:
         self._written = time.monotonic()
 
     def note(self, stage: Stage, record: StageRecord) -> None:
-        """Take a stage's record; it is on disk a second later at the latest if more follow."""
+        """Take a stage's record; it is on disk a second later if `flush_if_due` is called."""
         self._rows.setdefault(lock_path(stage.file), {})[f"stage:{stage.name}"] = record
-        if time.monotonic() - self._written > WRITE_EVERY_SECONDS:
+
+    def due_in(self) -> float | None:
+        """Return after how many seconds what is noted should be on disk; None: nothing is."""
+        if not self._rows:
+            return None
+        return max(0.0, self._written + WRITE_EVERY_SECONDS - time.monotonic())
+
+    def flush_if_due(self) -> None:
+        """Write what is noted unless that was done less than a second ago."""
+        if self.due_in() == 0.0:
             self.flush()
 
     def flush(self) -> None:
@@ -46,10 +56,29 @@ class Recorder:
         self._written = time.monotonic()
 
 
-def by_history(repo: Repo, key: str, results: list[Result]) -> list[Result]:
-    """Sort different results of one action: those named most recently in history come first."""
-    for commit in repo.git.history(LOCK_FILE):
-        for record in repo.observed_at(commit).stages().values():
-            if record.key == key:
-                return sorted(results, key=lambda result: result.outs != record.outs)
-    return results
+def make_record(repo: Repo, action: Action, result: Result) -> StageRecord:
+    """Return the record of an action with its result, whose outs are in the workspace.
+
+    What comes out is the result's; which of it is a metric, and who keeps it, is declared.
+
+    Raises:
+        StageFailed: when a metrics file cannot be read.
+    """
+    entries = {out.path: out.entry for out in result.outs}
+    metrics = {
+        out.path: dict(result.metrics.get(out.path) or read_numbers(repo, out.path))
+        for out in action.stage.outs
+        if out.kind == "metric" and entries[out.path].kind != "tree"
+    }
+    return StageRecord(
+        key=action.key,
+        cmd=action.stage.cmd,
+        wdir=action.stage.wdir,
+        deps=action.deps,
+        params=action.params,
+        environment=action.environment,
+        outs=tuple(
+            Output(out.path, out.kind, out.cache, entries[out.path]) for out in action.stage.outs
+        ),
+        metrics={file: values for file, values in metrics.items() if values},
+    )

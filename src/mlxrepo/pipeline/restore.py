@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mlxrepo.errors import ObjectMissing
 from mlxrepo.paths import RepoPath, display
 from mlxrepo.pipeline.inputs import Inputs
 from mlxrepo.repo.lockfile import Output
@@ -11,6 +12,7 @@ from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.trash import to_trash
 from mlxrepo.store.compare import same
 from mlxrepo.store.materialize import Plan, Side, plan
+from mlxrepo.store.subtree import find, replace
 from mlxrepo.store.tree import Entry
 
 
@@ -35,13 +37,39 @@ def bring_inputs(repo: Repo, paths: Iterable[RepoPath], inputs: Inputs) -> None:
     """Put absent parts of dependencies into the workspace, so that the command finds them.
 
     Raises:
-        ObjectMissing: when the store has not got them.
+        ObjectMissing: when the store has not got them; nothing has been written then.
     """
-    for path in paths:
-        wanted = inputs.entry(path)
-        if wanted is None or same(inputs.scan.entry(path), wanted):
-            continue
-        repo.workspace().apply(_plan(repo, path, wanted, inputs))
+    wanted = [(path, entry) for path in paths if (entry := inputs.entry(path))]
+    absent = [
+        (path, _plan(repo, path, entry, inputs))
+        for path, entry in wanted
+        if not same(inputs.scan.entry(path), entry)
+    ]
+    for path, steps in absent:
+        lost = [oid for write in steps.write for _, oid in repo.store.missing(write.entry)]
+        if lost:
+            raise ObjectMissing(
+                f"{display(path)} is recorded but not here, and {len(lost)} of its objects are "
+                "not in the store of this clone",
+                hint="copy the file here from where it was added, or the objects into "
+                f"{repo.store.root}",
+            )
+    for path, steps in absent:
+        repo.workspace().apply(steps)
+        _note_placed(repo, path, inputs)
+
+
+def _note_placed(repo: Repo, path: RepoPath, inputs: Inputs) -> None:
+    """Note that what is recorded at a path is here: if it goes, it was deleted."""
+    with repo.store.batch() as batch:
+        read = repo.store.tree
+        for tracked, part in inputs.parts(path):
+            below = part[len(tracked.path) + 1 :]
+            entry = find(read, tracked.entry, below)
+            whole = replace(read, batch.put_tree, inputs.placed.get(tracked.path), below, entry)
+            if whole is not None:
+                inputs.placed[tracked.path] = whole
+    repo.update_placed(lambda placed: placed.update(inputs.placed))
 
 
 def _plan(repo: Repo, path: RepoPath, wanted: Entry, inputs: Inputs) -> Plan:

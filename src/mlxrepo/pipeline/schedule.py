@@ -18,12 +18,7 @@ class Schedule:
             for need in needs:
                 self._needed_by[need].append(address)
         self._ready = [rank for rank, a in enumerate(self._order) if not self._waits[a]]
-        self._blocked: dict[str, None] = {}
-
-    @property
-    def blocked(self) -> list[str]:
-        """Return the stages that will not be handed out because one they need failed."""
-        return list(self._blocked)
+        self.blocked: set[str] = set()  # will not be handed out: one they need failed
 
     def take(self) -> str | None:
         """Return the first ready stage in order, or None when all wait or are out."""
@@ -34,7 +29,7 @@ class Schedule:
         for below in self._needed_by[address]:
             waits = self._waits[below]
             waits.discard(address)
-            if not waits and below not in self._blocked:
+            if not waits and below not in self.blocked:
                 heapq.heappush(self._ready, self._rank[below])
 
     def failed(self, address: str) -> None:
@@ -42,6 +37,6 @@ class Schedule:
         queue = [address]
         while queue:
             for below in self._needed_by[queue.pop()]:
-                if below not in self._blocked:
-                    self._blocked[below] = None
+                if below not in self.blocked:
+                    self.blocked.add(below)
                     queue.append(below)

@@ -33,6 +33,11 @@ LOCAL_VARIABLES = (
     "GIT_REPLACE_REF_BASE",
     "GIT_NO_REPLACE_OBJECTS",
     "GIT_INTERNAL_SUPER_PREFIX",
+    # These give another meaning to the pathspecs we write.
+    "GIT_LITERAL_PATHSPECS",
+    "GIT_GLOB_PATHSPECS",
+    "GIT_NOGLOB_PATHSPECS",
+    "GIT_ICASE_PATHSPECS",
 )
 
 
@@ -203,6 +208,26 @@ class Git:
         data = b"\0".join(os.fsencode(f"./{path}") for path in paths) + b"\0"
         _, out = self.run("check-ignore", "-z", "--stdin", "--no-index", input=data, accept=(0, 1))
         return {os.fsdecode(path).removeprefix("./") for path in out.split(b"\0")[:-1]}
+
+    def hidden(self, paths: Sequence[str]) -> set[str]:
+        """Return those of `paths` that a .gitignore hides; a / at the end marks a folder.
+
+        What one user's own settings ignore does not count: a clone would not know of it.
+        """
+        if not paths:
+            return set()
+        data = b"\0".join(os.fsencode(f"./{path}") for path in paths) + b"\0"
+        _, out = self.run(
+            "check-ignore", "--verbose", "-z", "--stdin", "--no-index", input=data, accept=(0, 1)
+        )
+        fields = [os.fsdecode(field) for field in out.split(b"\0")[:-1]]
+        return {
+            path.removeprefix("./")
+            for source, pattern, path in zip(fields[::4], fields[2::4], fields[3::4], strict=True)
+            if source.rpartition("/")[2] == ".gitignore"
+            and not source.startswith("/")
+            and not pattern.startswith("!")
+        }
 
     def config(self) -> dict[str, str]:
         """Return the settings under `mlx.`, the last of each name, keys in lower case."""

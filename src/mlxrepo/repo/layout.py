@@ -7,6 +7,11 @@ LOCK_FILE = "mlx.lock"
 IGNORE_FILE = ".mlxignore"
 PARAMS_FILE = "params.yaml"
 
+# What git has to keep: none of these can be data.
+KEPT_BY_GIT = frozenset(
+    (PROJECT_FILE, LOCK_FILE, IGNORE_FILE, ".gitignore", ".gitattributes", ".gitmodules")
+)
+
 # In the common git dir, shared by worktrees.
 STORE_FOLDER = "mlx"
 ACTIONS_FOLDER = "actions"

@@ -16,6 +16,7 @@ from mlxrepo.paths import RepoPath, check_path
 from mlxrepo.store.tree import SIZE_MAX, Entry
 
 FORMAT = 1
+KINDS = ("data", "feature", "model", "stage")
 _MARKERS = (b"<<<<<<< ", b"||||||| ", b">>>>>>> ")
 
 
@@ -60,6 +61,7 @@ class StageRecord(NamedTuple):
     state: dict[str, Any] | None = None
 
 
+Line = tuple[int, bytes]  # its number, from 1
 Record = DataRecord | StageRecord
 Records = dict[str, Record]
 
@@ -109,37 +111,36 @@ def _place(path: str, entry: Entry) -> dict[str, Any]:
 
 
 def parse_lock(data: bytes, source: str) -> Records:
-    """Read a lockfile; records may come in any order.
+    """Read a lockfile; records may come in any order, with blank lines between them.
 
     Raises:
         InputError: for conflict markers, a record given twice, a newer format, or a line that is
             not what it should be; always with its place.
     """
-    lines = data.split(b"\n")
-    if lines and lines[-1] == b"":
-        lines.pop()
+    lines = [(number, line) for number, line in enumerate(data.split(b"\n"), 1) if line.strip()]
     _check_markers(lines, source)
     if not lines:
-        return {}
-    _check_header(lines[0].rstrip(b"\r"), source)
+        raise InputError("the file is empty: it was cut off", hint=_restore(source))
+    _check_header(lines[0], source)
     records: Records = {}
     first_line: dict[str, int] = {}
-    for number in range(1, len(lines), 2):
-        name, record = _parse_pair(lines, number, source)
+    for at in range(1, len(lines), 2):
+        name, record = _parse_pair(lines[at : at + 2], source)
+        number = lines[at][0]
         if name in records:
             raise InputError(
                 f"the record {name} is here twice (first on line {first_line[name]}): a merge of "
                 "two branches that both changed it",
                 hint="delete the two lines of the one that is wrong, then mlx status",
-                where=Where(source, number + 1),
+                where=Where(source, number),
             )
         records[name] = record
-        first_line[name] = number + 1
+        first_line[name] = number
     return records
 
 
-def _check_markers(lines: list[bytes], source: str) -> None:
-    for number, line in enumerate(lines, 1):
+def _check_markers(lines: list[Line], source: str) -> None:
+    for number, line in lines:
         if line.startswith(_MARKERS) or line.rstrip(b"\r") == b"=======":
             raise InputError(
                 "git left a merge conflict here",
@@ -148,40 +149,61 @@ def _check_markers(lines: list[bytes], source: str) -> None:
             )
 
 
-def _check_header(line: bytes, source: str) -> None:
-    header = parse_json(line, source=source)
+def _check_header(line: Line, source: str) -> None:
+    header = _parse_line(line, source)
     found = header.get("format") if isinstance(header, dict) else None
     if not isinstance(found, int) or isinstance(found, bool):
-        raise InputError("this is not an mlx.lock: it has no header", where=Where(source, 1))
-    if found > FORMAT or header.get("oid") != ALGORITHM:
         raise InputError(
-            f"format {found} with {header.get('oid')} is of a newer mlx; this one reads {FORMAT} "
+            "this is not an mlx.lock: it has no header",
+            hint=_restore(source),
+            where=Where(source, line[0]),
+        )
+    if found != FORMAT or header.get("oid") != ALGORITHM:
+        raise InputError(
+            f"format {found} with {header.get('oid')} is of another mlx; this one reads {FORMAT} "
             f"with {ALGORITHM}",
             hint="pip install --upgrade mlxrepo",
-            where=Where(source, 1),
+            where=Where(source, line[0]),
         )
 
 
-def _parse_pair(lines: list[bytes], number: int, source: str) -> tuple[str, Record]:
-    """Read the name on line `number + 1` and the record on the line after it."""
-    name = parse_json(lines[number], source=source, line=number + 1)
-    if not isinstance(name, str) or ":" not in name:
-        raise InputError("the name of a record belongs here", where=Where(source, number + 1))
-    if number + 1 >= len(lines):
+def _restore(source: str) -> str:
+    return f"git checkout -- {source}, or mlx repro / mlx add to record it anew"
+
+
+def _parse_line(line: Line, source: str) -> Any:
+    try:
+        return parse_json(line[1], source=source, line=line[0])
+    except InputError as error:
+        raise InputError(error.message, hint=_restore(source), where=error.where) from None
+
+
+def _parse_pair(pair: list[Line], source: str) -> tuple[str, Record]:
+    """Read the line with a name and the line with its record."""
+    name = _parse_line(pair[0], source)
+    if not isinstance(name, str) or name.partition(":")[0] not in KINDS or name.endswith(":"):
+        raise InputError(
+            "the name of a record belongs here",
+            hint=_restore(source),
+            where=Where(source, pair[0][0]),
+        )
+    if len(pair) < 2:
         raise InputError(
             f"the file ends before the record of {name}: it was cut off",
-            hint=f"git checkout -- {source}",
-            where=Where(source, number + 1),
+            hint=_restore(source),
+            where=Where(source, pair[0][0]),
         )
-    value = parse_json(lines[number + 1], source=source, line=number + 2)
+    value = _parse_line(pair[1], source)
     try:
         return name, _from_json(name, value)
-    except (KeyError, TypeError, ValueError, MlxError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, MlxError) as error:
         why = error.message if isinstance(error, MlxError) else f"{error}"
+        if isinstance(error, KeyError):
+            why = f"it has no {error}"
         raise InputError(
             f"the record of {name} is not as mlx writes it: {why}",
-            hint=f"git checkout -- {source}, or mlx repro / mlx add to record it anew",
-            where=Where(source, number + 2),
+            hint=_restore(source),
+            where=Where(source, pair[1][0]),
         ) from None
 
 
@@ -195,15 +217,28 @@ def _from_json(name: str, value: Any) -> Record:
         raise ValueError(f"it has an unknown key {min(rest)}")
     return StageRecord(
         key=_oid(value["key"]),
-        cmd=tuple(_expect(item, str) for item in value.get("cmd", [])),
-        wdir=_wdir(value.get("wdir", "")),
-        deps=tuple(Input(*_read_place(item, ())) for item in value.get("deps", [])),
-        params=_expect(value.get("params", {}), dict),
+        cmd=tuple(_expect(item, str) for item in _items(value, "cmd")),
+        wdir=_wdir(_expect(value.get("wdir", ""), str)),
+        deps=tuple(Input(*_read_place(item, ())) for item in _items(value, "deps")),
+        params=_tables(value, "params"),
         environment=_expect(value.get("environment", {}), dict),
-        outs=tuple(_read_out(item) for item in value.get("outs", [])),
-        metrics=_expect(value.get("metrics", {}), dict),
-        state=value.get("state"),
+        outs=tuple(_read_out(item) for item in _items(value, "outs")),
+        metrics=_tables(value, "metrics"),
+        state=_expect(value["state"], dict) if "state" in value else None,
     )
+
+
+def _items(value: dict[str, Any], key: str) -> list[Any]:
+    found: list[Any] = _expect(value.get(key, []), list)
+    return found
+
+
+def _tables(value: dict[str, Any], key: str) -> dict[str, dict[str, Any]]:
+    """Read a map from file to a map."""
+    found: dict[str, dict[str, Any]] = _expect(value.get(key, {}), dict)
+    for table in found.values():
+        _expect(table, dict)
+    return found
 
 
 def _wdir(text: str) -> RepoPath:
@@ -215,11 +250,11 @@ def _read_out(value: dict[str, Any]) -> Output:
     role = value["role"]
     if role not in ("out", "metric", "plot"):
         raise ValueError(f"{role} is not a role")
-    return Output(path, role, bool(value["cache"]), entry)
+    return Output(path, role, _expect(value["cache"], bool), entry)
 
 
 def _read_place(value: dict[str, Any], more: tuple[str, ...]) -> tuple[RepoPath, Entry]:
-    rest = value.keys() - {"path", "kind", "oid", "size", "files", *more}
+    rest = _expect(value, dict).keys() - {"path", "kind", "oid", "size", "files", *more}
     if rest:
         raise ValueError(f"it has an unknown key {min(rest)}")
     kind = value["kind"]

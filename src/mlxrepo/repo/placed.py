@@ -26,7 +26,7 @@ def read_placed(path: str) -> Placed:
     try:
         with open(path, "rb") as stream:
             value = parse_json(stream.read(), source=path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     if value.get("format") != FORMAT:
         raise InputError(f"{path} has format {value.get('format')}; this mlx reads {FORMAT}")

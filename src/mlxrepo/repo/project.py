@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from mlxrepo.errors import InputError, Where
-from mlxrepo.paths import ROOT, RepoPath, is_inside, join, parent, relative
+from mlxrepo.paths import ROOT, RepoPath, is_inside, join, name_of, parent, relative
 from mlxrepo.repo.schema import check_name as check_name
 from mlxrepo.repo.validate import validate
 from mlxrepo.values import check_extension
@@ -16,6 +16,8 @@ from mlxrepo.yamlfile import Node, plain, read
 
 PROJECT_FILE = "mlx.yaml"
 PARAMS_FILE = "params.yaml"
+# What git and mlx read to know the repository: no stage may write it.
+OWN_FILES = (PROJECT_FILE, "mlx.lock", ".mlxignore", ".gitignore", ".gitattributes")
 KINDS = {"datasets": "data", "features": "feature", "models": "model"}
 NOUNS = {"data": "dataset", "feature": "feature set", "model": "model"}
 
@@ -174,8 +176,13 @@ def _check_stage(stage: Stage) -> None:
         "param",
     )
     for out in stage.outs:
-        if is_inside(stage.file, out.path):
-            raise InputError(f'the out "{out.path}" would replace {stage.file}', where=out.where)
+        own = stage.file if is_inside(stage.file, out.path) else out.path
+        if name_of(own) in OWN_FILES:
+            raise InputError(
+                f'the out "{out.path}" would replace {own}',
+                hint="let the stage write somewhere else",
+                where=out.where,
+            )
         for dep in stage.deps:
             if is_inside(dep.path, out.path) or is_inside(out.path, dep.path):
                 _refuse_own_dep(stage, dep, out)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache, cached_property
 
 from mlxrepo.errors import InputError
-from mlxrepo.files import write_atomic
-from mlxrepo.paths import RepoPath
+from mlxrepo.paths import RepoPath, parent
 from mlxrepo.progress import SILENT, Progress
-from mlxrepo.repo import layout
+from mlxrepo.repo import gitignore, layout
 from mlxrepo.repo.declared import Declared, declare
 from mlxrepo.repo.git import Git, GitDirs, find
 from mlxrepo.repo.ignore import load_ignored
 from mlxrepo.repo.lockfile import Records, encode_lock, parse_lock
 from mlxrepo.repo.mutex import mutex
 from mlxrepo.repo.observed import Observed, observe
+from mlxrepo.repo.owned import refuse_links, write_owned
 from mlxrepo.repo.placed import Placed, read_placed, write_placed
 from mlxrepo.repo.settings import Settings
 from mlxrepo.repo.targets import Place
@@ -84,7 +84,16 @@ class Repo:
     @cached_property
     def store(self) -> Store:
         """The objects."""
-        return Store(self.settings.get("store") or self.shared())
+        return Store(self._store_folder())
+
+    def _store_folder(self) -> str:
+        chosen = os.path.expanduser(self.settings.get("store"))
+        if chosen and not os.path.isabs(chosen):
+            raise InputError(
+                f'the setting mlx.store is "{chosen}"; it has to be an absolute path',
+                hint=f'git config mlx.store "$PWD/{chosen}"',
+            )
+        return chosen or self.shared()
 
     @cached_property
     def cache(self) -> StatCache:
@@ -98,12 +107,9 @@ class Repo:
 
     @cached_property
     def project_paths(self) -> list[RepoPath]:
-        """Every mlx.yaml of the worktree."""
-        return [
-            RepoPath(path)
-            for path in self.git.project_files(layout.PROJECT_FILE)
-            if os.path.isfile(self.full(path))
-        ]
+        """Every mlx.yaml of the worktree that git tracks or would track, and the root's."""
+        paths = {layout.PROJECT_FILE, *self.git.project_files(layout.PROJECT_FILE)}
+        return [RepoPath(path) for path in sorted(paths) if os.path.isfile(self.full(path))]
 
     @cached_property
     def declared(self) -> Declared:
@@ -127,6 +133,17 @@ class Repo:
     def observed_at(self, commit: str) -> Observed:
         """Return what the lockfiles of a commit say."""
         return observe(self.git.files_at(commit, layout.LOCK_FILE))
+
+    def views(self, rev: str | None) -> tuple[Callable[[], Declared], Observed]:
+        """Return what was declared (read when it is asked for) and recorded at `rev`, or here.
+
+        Raises:
+            CannotDecide: when there is no such revision.
+        """
+        if rev is None:
+            return lambda: self.declared, self.observed
+        commit = self.git.commit(rev)
+        return cache(lambda: self.declared_at(commit)), self.observed_at(commit)
 
     def read(self, path: str) -> bytes:
         """Return a small file of the workspace."""
@@ -168,14 +185,20 @@ class Repo:
         """Return the mutex of this worktree's committed files and of what is placed."""
         return mutex(self.worktree_file(layout.MUTEX_FILE), what)
 
-    def update_lock(self, path: RepoPath, change: Callable[[Records], None]) -> None:
-        """Change records of one lockfile: under the mutex, on what is on disk now."""
+    @contextmanager
+    def recording(self, lock: RepoPath) -> Iterator[tuple[Records, Placed]]:
+        """Yield the records of one lockfile and what is placed, to be changed in the block.
+
+        They are read under the mutex and written when the block ends without an error.
+        """
         with self.mutex("recording"):
-            records = self._lock_now(path)
-            before = dict(records)
-            change(records)
-            if records != before:
-                write_atomic(self.full(path), encode_lock(records))
+            records, placed = self._lock_now(lock), self.placed
+            before = dict(records), dict(placed)
+            yield records, placed
+            if records != before[0]:
+                write_owned(self.root, lock, encode_lock(records))
+            if placed != before[1]:
+                write_placed(self.worktree_file(layout.PLACED_FILE), placed)
         self.__dict__.pop("observed", None)
 
     def _lock_now(self, path: RepoPath) -> Records:
@@ -183,6 +206,11 @@ class Repo:
             return parse_lock(self.read(path), path)
         except FileNotFoundError:
             return {}
+
+    def update_lock(self, path: RepoPath, change: Callable[[Records], None]) -> None:
+        """Change records of one lockfile: under the mutex, on what is on disk now."""
+        with self.recording(path) as (records, _):
+            change(records)
 
     def update_placed(self, change: Callable[[Placed], None]) -> None:
         """Change under the mutex what is noted as placed."""
@@ -192,6 +220,36 @@ class Repo:
             change(placed)
             if placed != before:
                 write_placed(self.worktree_file(layout.PLACED_FILE), placed)
+
+    def update_project(self, path: RepoPath, change: Callable[[str], str]) -> None:
+        """Change the text of one mlx.yaml: under the mutex, on what is on disk now."""
+        with self.mutex("declaring"):
+            text = self.read(path).decode("utf-8")
+            new = change(text)
+            if new != text:
+                write_owned(self.root, path, new.encode("utf-8"))
+        self.forget()
+
+    def hide(
+        self, paths: Collection[RepoPath], *, folders: Collection[RepoPath] = ()
+    ) -> list[RepoPath]:
+        """Let committed rules hide `paths` from git; return those that were not hidden before."""
+        if not paths:
+            return []
+        for path in paths:
+            refuse_links(self.root, parent(path))
+        asked = {path: f"{path}/" if path in folders else path for path in paths}
+        with self.mutex("hiding data from git"):
+            gitignore.exclude_temporaries(self.common_dir)
+            hidden = self.git.hidden(list(asked.values()))
+            shown = [path for path, text in asked.items() if text not in hidden]
+            gitignore.add_lines(self.root, shown)
+        return shown
+
+    def reveal(self, paths: Collection[RepoPath]) -> list[RepoPath]:
+        """Take back what `hide` did; return the .gitignore files that changed."""
+        with self.mutex("showing files to git"):
+            return gitignore.remove_lines(self.root, paths)
 
     def forget(self) -> None:
         """Read project files and lockfiles anew at the next question."""

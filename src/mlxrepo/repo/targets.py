@@ -9,11 +9,11 @@ A prefix decides; `./x` is always a path; otherwise a stage of that name comes b
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from mlxrepo.errors import InputError
-from mlxrepo.paths import RepoPath, display, from_user, is_inside
+from mlxrepo.paths import RepoPath, ancestors, display, from_user, is_inside
 from mlxrepo.repo.declared import Declared
 from mlxrepo.repo.layout import PROJECT_FILE
 from mlxrepo.repo.observed import Observed, Tracked
@@ -63,11 +63,12 @@ def parse_target(text: str, place: Place, stages: Iterable[str]) -> Target:
 
 
 def resolve_tracked(
-    texts: Iterable[str], place: Place, declared: Declared, observed: Observed
+    texts: Iterable[str], place: Place, declared: Callable[[], Declared], observed: Observed
 ) -> list[tuple[Tracked, RepoPath]]:
     """Return the recorded paths that targets mean, each with the path inside it that was asked for.
 
-    No target means everything. A folder above tracked paths means all of them.
+    No target means everything, and asks nothing of `declared`. A folder above tracked paths means
+    all of them; a path inside another that is meant too is not repeated.
 
     Raises:
         InputError: when a target means nothing that is recorded.
@@ -77,36 +78,42 @@ def resolve_tracked(
     if not texts:
         return [(item, item.path) for item in tracked]
     found: list[tuple[Tracked, RepoPath]] = []
-    stages = observed.stages().keys() | declared.stages.keys()
+    stages = observed.stages().keys() | declared().stages.keys()
     for text in texts:
         target = parse_target(text, place, stages)
-        matches = _matches(target, tracked, declared)
+        _refuse_version(text, target)
+        matches = _matches(target, tracked, declared())
         if not matches:
-            raise not_recorded(text, target, tracked, declared)
+            raise not_recorded(text, target, tracked, declared())
         found += [match for match in matches if match not in found]
-    return found
+    paths = {path for _, path in found}
+    return [(item, path) for item, path in found if paths.isdisjoint(ancestors(path))]
+
+
+def _refuse_version(text: str, target: Target) -> None:
+    if target.version:
+        raise InputError(
+            f'"{display(text)}" names a version, and this mlx keeps none',
+            hint=f"{target.kind}:{target.name}, with --rev where a command has it",
+        )
 
 
 def _matches(
     target: Target, tracked: list[Tracked], declared: Declared
 ) -> list[tuple[Tracked, RepoPath]]:
-    if target.kind == "path":
-        path = RepoPath(target.name)
-    elif target.kind == "stage":
+    path = RepoPath(target.name)
+    if target.kind == "stage":
         return [
             (item, item.path)
             for item in tracked
             if item.address == target.name and item.role in ("out", "metric", "plot")
         ]
-    else:
-        artifact = declared.artifacts.get(f"{target.kind}:{target.name}")
-        if artifact is None:
-            return [
-                (item, item.path)
-                for item in tracked
-                if item.address == f"{target.kind}:{target.name}"
-            ]
-        path = artifact.path
+    if target.kind != "path":
+        address = f"{target.kind}:{target.name}"
+        named = [(item, item.path) for item in tracked if item.address == address]
+        if named or address not in declared.artifacts:
+            return named
+        path = declared.artifacts[address].path
     inside = [(item, path) for item in tracked if is_inside(path, item.path)]
     below = [(item, item.path) for item in tracked if is_inside(item.path, path)]
     return inside[:1] or below
@@ -118,7 +125,8 @@ def not_recorded(
     """Return the error for a target that means nothing recorded, with the nearest that does."""
     if target.kind == "path":
         known = [item.path for item in tracked] + list(declared.stages)
-        verb = f"mlx add {text}" if not declared.maker(target.name) else f"mlx repro {text}"
+        verb = "mlx repro" if declared.maker(target.name) else "mlx add"
+        verb = f"{verb} {display(text)}"
     else:
         known = [item.address for item in tracked] + list(declared.artifacts)
         verb = "mlx status"
@@ -135,7 +143,9 @@ def resolve_stages(texts: Iterable[str], place: Place, declared: Declared) -> li
     """
     found: list[str] = []
     for text in texts:
-        addresses = _stages(parse_target(text, place, declared.stages), declared)
+        target = parse_target(text, place, declared.stages)
+        _refuse_version(text, target)
+        addresses = _stages(target, declared)
         if not addresses:
             raise _no_stage(text, declared)
         found += [address for address in addresses if address not in found]

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mlxrepo.errors import Refused
+from mlxrepo.errors import InputError, Refused
 from mlxrepo.paths import RepoPath, display
 from mlxrepo.progress import SILENT, Progress
-from mlxrepo.repo.lockfile import DataRecord
+from mlxrepo.repo.lockfile import DataRecord, Records
 from mlxrepo.repo.observed import Tracked
 from mlxrepo.repo.repo import Repo
 from mlxrepo.store.compare import Change, changes, presence, same
@@ -50,34 +50,55 @@ def update_tracked(
     """Store what lies at `path`, inside the tracked path, and record it.
 
     Raises:
+        InputError: when nothing is at `path` and nothing is recorded there.
         Refused: when nothing is left of the whole tracked path.
         ObjectMissing: when the recorded listing, needed for absent files, is not in the store.
     """
     below = path[len(tracked.path) + 1 :]
-    placed = repo.placed.get(tracked.path)
     with repo.store.batch() as batch:
         scan = repo.scan(batch=batch, progress=progress)
-        here = scan.entry(path)
-        merged = presence(
-            scan.tree,
-            scan.put_tree,
-            here,
-            find(scan.tree, placed, below),
-            find(scan.tree, tracked.entry, below),
-        )
-        entry = _whole(scan, tracked.entry, below, merged.entry)
-        if entry is None:
-            raise Refused(
-                f"{display(path)} is gone",
-                hint=f"mlx checkout {display(path)} brings it back, mlx rm forgets it",
-            )
-        now_placed = _whole(scan, placed, below, here)
-    differ = tuple(changes(repo.store.tree, tracked.entry, entry))
-    record_data(repo, tracked, entry, now_placed)
+        here = scan.entry(path, top=tracked.path)
+        batch.publish()  # the bytes are safe, and the long part is over, before the mutex
+        with repo.recording(tracked.lock) as (records, noted):
+            old = recorded_entry(records, tracked)
+            placed = noted.get(tracked.path)
+            before = find(scan.tree, placed, below), find(scan.tree, old, below)
+            if here is None and before == (None, None):
+                raise InputError(f"{display(path)} is not here", hint="check the path: ls")
+            merged = presence(scan.tree, scan.put_tree, here, *before)
+            entry = _whole(scan, old, below, merged.entry)
+            if entry is None:
+                raise gone(path)
+            now_placed = _whole(scan, placed, below, here)
+            batch.publish()
+            records[tracked.address] = DataRecord(tracked.path, entry)
+            if now_placed is not None:
+                noted[tracked.path] = now_placed
+    differ = tuple(changes(repo.store.tree, old, entry))
     return Updated(
-        tracked.path, tracked.address, tracked.entry, entry, differ,
+        tracked.path, tracked.address, old, entry, differ,
         merged.absent, merged.absent_size, batch.new_objects, batch.new_bytes,
     )  # fmt: skip
+
+
+def gone(path: RepoPath) -> Refused:
+    """Return the error for a tracked path of which nothing is left."""
+    return Refused(
+        f"{display(path)} is gone",
+        hint=f"mlx checkout {display(path)} brings it back, mlx rm {display(path)} forgets it",
+    )
+
+
+def recorded_entry(records: Records, tracked: Tracked) -> Entry:
+    """Return what a lockfile, read just now, says of an artifact.
+
+    Raises:
+        InputError: when another process took it out meanwhile.
+    """
+    record = records.get(tracked.address)
+    if not isinstance(record, DataRecord):
+        raise InputError(f"{tracked.address} is no longer tracked", hint="mlx status")
+    return record.entry
 
 
 def _whole(scan: Scan, top: Entry | None, below: str, new: Entry | None) -> Entry | None:
@@ -85,14 +106,6 @@ def _whole(scan: Scan, top: Entry | None, below: str, new: Entry | None) -> Entr
     if below and new is None and find(scan.tree, top, below) is None:
         return top
     return replace(scan.tree, scan.put_tree, top, below, new)
-
-
-def record_data(repo: Repo, tracked: Tracked, entry: Entry, placed: Entry | None) -> None:
-    """Write an artifact's row and note what of it is here."""
-    record = DataRecord(tracked.path, entry)
-    repo.update_lock(tracked.lock, lambda records: records.update({tracked.address: record}))
-    if placed is not None:
-        repo.update_placed(lambda noted: noted.update({tracked.path: placed}))
 
 
 def modified(repo: Repo, tracked: Iterable[Tracked]) -> list[Tracked]:

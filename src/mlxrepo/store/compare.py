@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from mlxrepo.store.subtree import walk
-from mlxrepo.store.tree import Entry, PutTree, ReadTree, Tree, write_tree
+from mlxrepo.store.tree import Entry, PutTree, ReadTree, Tree, check_depth, write_tree
 
 
 class Change(NamedTuple):
@@ -35,6 +35,7 @@ def changes(
     """Yield the files that differ between two entries, by path below them."""
     if same(old, new):
         return
+    check_depth(path)
     old_tree = read(old.oid) if old and old.kind == "tree" else None
     new_tree = read(new.oid) if new and new.kind == "tree" else None
     if old_tree is None and new_tree is None:
@@ -103,6 +104,7 @@ class _Presence:
     def _folder(
         self, path: str, here: Entry | None, placed: Entry | None, recorded: Entry
     ) -> Entry | None:
+        check_depth(path)
         here_tree = self._tree(here)
         placed_tree = self._tree(placed)
         merged: Tree = dict(here_tree)

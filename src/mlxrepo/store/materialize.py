@@ -7,35 +7,36 @@ is removed or replaced that the caller has not listed in the plan.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat as statlib
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+import time
+from collections import deque
+from collections.abc import Iterable
+from itertools import groupby
 
 from mlxrepo import files
-from mlxrepo.errors import Refused
-from mlxrepo.files import TEMP_PREFIX, stat_of
+from mlxrepo.errors import Damaged, Refused
+from mlxrepo.files import stat_of
 from mlxrepo.hashing import Oid
 from mlxrepo.paths import RepoPath, bad_link, display, name_of, parent
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.store.objects import Store
-from mlxrepo.store.statcache import Folder, Seen, StatCache, listing_print, single_key
-from mlxrepo.store.tree import Entry, ReadTree, Tree
+from mlxrepo.store.plan import Plan, Side, Write, plan
+from mlxrepo.store.statcache import (
+    RACY_NS,
+    Folder,
+    Seen,
+    StatCache,
+    listing_print,
+    single_key,
+)
+from mlxrepo.store.tree import check_depth
+
+__all__ = ["Plan", "Side", "Workspace", "Write", "clean_temporaries", "plan"]
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class Write(NamedTuple):
-    """One thing to put at a path; `replace` says that something may be there already.
-
-    `top` is the tracked path it belongs to: a link must not lead out of it.
-    """
-
-    path: RepoPath
-    entry: Entry
-    replace: bool
-    top: RepoPath
 
 
 class Workspace:
@@ -46,15 +47,19 @@ class Workspace:
         self._store = store
         self._cache = cache
         self._progress = progress
+        self._young: deque[tuple[int, str, Folder]] = deque()
 
     def write(self, items: Iterable[Write]) -> None:
         """Put each entry at its path: whole folders where none is, files one by one elsewhere."""
-        for item in items:
-            folder = self._enter(parent(item.path), create=True)
+        for path, group in groupby(items, key=lambda item: parent(item.path)):
+            folder = self._enter(path, create=True)
             try:
-                self._put(folder, item)
+                with files.temp_folder(folder) as workshop:
+                    for item in group:
+                        self._put(folder, workshop, item)
             finally:
                 os.close(folder)
+        self._settle(everything=True)
 
     def remove(self, paths: Iterable[RepoPath]) -> None:
         """Remove files and links."""
@@ -87,7 +92,7 @@ class Workspace:
         folder = self._enter(parent(path), create=False)
         try:
             name = name_of(path)
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
             try:
                 mode = statlib.S_IMODE(os.fstat(fd).st_mode)
                 os.fchmod(fd, mode | (mode & 0o444) >> 2 if executable else mode & ~0o111)
@@ -102,12 +107,22 @@ class Workspace:
         except FileNotFoundError:
             return
         try:
+            self._remove_left(name_of(path), folder)
             os.rmdir(name_of(path), dir_fd=folder)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.ENOENT, errno.ENOTDIR, errno.EBUSY):
                 raise
         finally:
             os.close(folder)
+
+    @staticmethod
+    def _remove_left(name: str, folder: int) -> None:
+        """Remove what killed writers left in a folder: it would never become empty."""
+        below = os.open(name, _OPEN_FOLDER, dir_fd=folder)
+        try:
+            files.remove_dead(below)
+        finally:
+            os.close(below)
 
     def _unlink(self, name: str, folder: int) -> None:
         try:
@@ -142,37 +157,57 @@ class Workspace:
         except FileNotFoundError:
             if not create:
                 raise
-            os.mkdir(name, 0o777, dir_fd=fd)
+            with contextlib.suppress(FileExistsError):  # somebody else made it meanwhile
+                os.mkdir(name, 0o777, dir_fd=fd)
             return os.open(name, _OPEN_FOLDER, dir_fd=fd)
 
     # writing one thing
 
-    def _put(self, folder: int, item: Write) -> None:
+    def _put(self, folder: int, workshop: int, item: Write) -> None:
+        """Make one thing in the workshop, a temporary folder, and move it to its place."""
         name = name_of(item.path)
-        temp = files.temp_name()
-        try:
-            if item.entry.kind == "tree":
-                self._fill(folder, temp, item.path, item)
-            else:
-                self._make(folder, temp, item.path, item)
+        if item.entry.kind != "tree":
+            self._make(workshop, name, item.path, item)
             files.failpoint("materialize.before-rename")
-            self._rename(folder, temp, name, item)
-            if item.entry.kind != "tree":
-                seen = Seen(
-                    stat_of(os.stat(name, dir_fd=folder, follow_symlinks=False)), item.entry
-                )
-                self._cache.put(single_key(item.path), Folder(b"", item.entry, {name: seen}))
-        except BaseException:
-            files.remove_any(os.path.join(self.root, parent(item.path), temp))
-            raise
+            self._rename(workshop, folder, name, item)
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            seen = Seen(stat_of(found), item.entry)
+            self._note(single_key(item.path), Folder(b"", item.entry, {name: seen}))
+        elif _is_folder(name, folder):
+            self._put_into(folder, workshop, item)
+        else:
+            self._fill(workshop, name, item.path, item)
+            files.failpoint("materialize.before-rename")
+            self._rename(workshop, folder, name, item)
 
-    def _rename(self, folder: int, temp: str, name: str, item: Write) -> None:
+    def _put_into(self, folder: int, workshop: int, item: Write) -> None:
+        """Put a folder's content one by one into a folder that is there already."""
+        below = os.open(name_of(item.path), _OPEN_FOLDER, dir_fd=folder)
+        try:
+            for child, entry in self._store.tree(item.entry.oid).items():
+                path = RepoPath(f"{item.path}/{child}")
+                self._put(below, workshop, Write(path, entry, False, item.top))
+        finally:
+            os.close(below)
+
+    def _note(self, key: str, folder: Folder) -> None:
+        """Keep what was just written until it is old enough for the stat cache to believe it."""
+        self._young.append((time.time_ns(), key, folder))
+        self._settle()
+
+    def _settle(self, *, everything: bool = False) -> None:
+        now = time.time_ns()
+        while self._young and (everything or self._young[0][0] < now - 2 * RACY_NS):
+            _, key, folder = self._young.popleft()
+            self._cache.put(key, folder, now)
+
+    def _rename(self, workshop: int, folder: int, name: str, item: Write) -> None:
         if not item.replace and _exists(name, folder):
             raise Refused(
                 f"{display(item.path)} appeared meanwhile; it was left alone", hint="mlx status"
             )
         try:
-            os.rename(temp, name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.rename(name, name, src_dir_fd=workshop, dst_dir_fd=folder)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EISDIR, errno.ENOTDIR, errno.EEXIST):
                 raise Refused(
@@ -197,13 +232,20 @@ class Workspace:
         fd = os.open(name, flags, mode, dir_fd=folder)
         try:
             self._store.write_to(fd, entry)
-            return Seen(stat_of(os.fstat(fd)), entry)
+            found = os.fstat(fd)
+            if found.st_size != entry.size:
+                raise Damaged(
+                    f"{display(path)} is recorded with {entry.size} bytes, its object has "
+                    f"{found.st_size}"
+                )
+            return Seen(stat_of(found), entry)
         finally:
             os.close(fd)
             self._progress.advance()
 
     def _fill(self, folder: int, name: str, path: RepoPath, item: Write) -> None:
         """Build a whole folder under `name`; `path` is where it will stand, for the stat cache."""
+        check_depth(path)
         os.mkdir(name, 0o777, dir_fd=folder)
         fd = os.open(name, _OPEN_FOLDER, dir_fd=folder)
         try:
@@ -219,7 +261,7 @@ class Workspace:
         finally:
             os.close(fd)
         stats = [(child, one.stat) for child, one in seen.items()]
-        self._cache.put(path, Folder(listing_print(stats, folders), item.entry, seen))
+        self._note(path, Folder(listing_print(stats, folders), item.entry, seen))
 
 
 def _exists(name: str, folder: int) -> bool:
@@ -230,129 +272,21 @@ def _exists(name: str, folder: int) -> bool:
     return True
 
 
+def _is_folder(name: str, folder: int) -> bool:
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return statlib.S_ISDIR(found.st_mode)
+
+
 def clean_temporaries(folder: str) -> None:
     """Remove what a killed writer left in one workspace folder."""
     try:
-        with os.scandir(folder) as items:
-            left = [item.path for item in items if item.name.startswith(TEMP_PREFIX)]
+        fd = os.open(folder, _OPEN_FOLDER)
     except OSError:
         return
-    for path in left:
-        files.remove_any(path)
-
-
-class Plan(NamedTuple):
-    """What a checkout would do at and below one path.
-
-    `folders` are removed when they are empty then. `unsaved` are workspace files whose bytes the
-    store does not have and that are in the way; `kept` are the user's own files, left alone.
-    """
-
-    write: tuple[Write, ...]
-    remove: tuple[RepoPath, ...]
-    folders: tuple[RepoPath, ...]
-    chmod: tuple[tuple[RepoPath, bool], ...]
-    unsaved: tuple[RepoPath, ...]
-    kept: tuple[RepoPath, ...]
-
-
-class Side(NamedTuple):
-    """The three views of one path: what is here, what mlx last put here, what should be here."""
-
-    here: Entry | None
-    placed: Entry | None
-    wanted: Entry | None
-
-
-class _Planner:
-    def __init__(self, top: RepoPath, read: ReadTree, is_stored: Callable[[Entry], bool]):
-        self.top = top
-        self.read = read
-        self.is_stored = is_stored
-        self.folders: list[RepoPath] = []
-        self.write: list[Write] = []
-        self.remove: list[RepoPath] = []
-        self.chmod: list[tuple[RepoPath, bool]] = []
-        self.unsaved: list[RepoPath] = []
-        self.kept: list[RepoPath] = []
-
-    def visit(self, path: RepoPath, side: Side) -> None:
-        here, _, wanted = side
-        if here == wanted or (here and wanted and here[:2] == wanted[:2]):
-            return
-        if here is None:
-            if wanted:
-                self.write.append(Write(path, wanted, False, self.top))
-            return
-        if here.kind == "tree":
-            self._folder(path, side)
-        elif wanted is None:
-            self._surplus(path, side)
-        elif wanted.kind in ("file", "exec") and here.oid == wanted.oid and here.kind != "symlink":
-            self.chmod.append((path, wanted.kind == "exec"))
-        else:
-            self._replace(path, here, wanted)
-
-    def _replace(self, path: RepoPath, here: Entry, wanted: Entry) -> None:
-        if not self.is_stored(here):
-            self.unsaved.append(path)
-        if wanted.kind == "tree":
-            self.remove.append(path)
-        self.write.append(Write(path, wanted, True, self.top))
-
-    def _surplus(self, path: RepoPath, side: Side) -> None:
-        """Something is here that should not be: remove it only if mlx put it here."""
-        if side.placed is None or side.here is None:
-            self.kept.append(path)
-        elif self.is_stored(side.here):
-            self.remove.append(path)
-        else:
-            self.unsaved.append(path)
-            self.remove.append(path)
-
-    def _folder(self, path: RepoPath, side: Side) -> None:
-        here = self._tree(side.here)
-        placed = self._tree(side.placed)
-        wanted = self._tree(side.wanted)
-        for name in sorted(here.keys() | wanted.keys()):
-            below = Side(here.get(name), placed.get(name), wanted.get(name))
-            if below.here is not None or below.wanted is not None:
-                self.visit(RepoPath(f"{path}/{name}"), below)
-        if side.wanted is None:
-            self.folders.append(path)
-        elif side.wanted.kind != "tree":
-            self.folders.append(path)
-            # A file belongs where a folder stands: it can go there only when the folder is emptied.
-            kept = [p for p in self.kept if p.startswith(path + "/")]
-            self.kept = [p for p in self.kept if not p.startswith(path + "/")]
-            self.unsaved += kept
-            self.remove += kept
-            self.write.append(Write(path, side.wanted, True, self.top))
-
-    def _tree(self, entry: Entry | None) -> Tree:
-        return self.read(entry.oid) if entry and entry.kind == "tree" else {}
-
-
-def plan(
-    path: RepoPath,
-    side: Side,
-    read: ReadTree,
-    is_stored: Callable[[Entry], bool],
-    *,
-    top: RepoPath,
-) -> Plan:
-    """Compare the three views of a path and return what to do; pure but for reading trees.
-
-    `top` is the tracked path that `path` is or lies in. A file that is here, should not be, and
-    was never put here by mlx is the user's: it is kept.
-    """
-    planner = _Planner(top, read, is_stored)
-    planner.visit(path, side)
-    return Plan(
-        tuple(planner.write),
-        tuple(planner.remove),
-        tuple(planner.folders),
-        tuple(planner.chmod),
-        tuple(planner.unsaved),
-        tuple(planner.kept),
-    )
+    try:
+        files.remove_dead(fd)
+    finally:
+        os.close(fd)

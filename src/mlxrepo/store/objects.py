@@ -6,14 +6,16 @@ object is an error here and never wrong bytes in a workspace.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from functools import lru_cache
 
 from mlxrepo import files
 from mlxrepo.errors import Damaged, InputError, ObjectMissing
 from mlxrepo.hashing import ALGORITHM, Oid, blob_oid, tree_oid
+from mlxrepo.paths import display
 from mlxrepo.store.pack import TARGET_SIZE, Pack, PackWriter, Slot
-from mlxrepo.store.tree import Entry, Tree, parse
+from mlxrepo.store.tree import Entry, Tree, check_depth, parse
 
 FORMAT = 1
 FOLDERS = {"blob": "objects", "tree": "trees"}
@@ -24,6 +26,10 @@ PENDING_MAX = 4 << 20
 def oid_of(kind: str, data: bytes) -> Oid:
     """Name bytes as an object of `kind` (blob or tree)."""
     return blob_oid(data) if kind == "blob" else tree_oid(data)
+
+
+def _damaged(kind: str, oid: Oid) -> Damaged:
+    return Damaged(f"{kind} {oid[:12]} in the store holds other bytes than its name says")
 
 
 class Store:
@@ -50,37 +56,51 @@ class Store:
         Raises:
             InputError: when it is of a newer format.
         """
-        if self._checked:
-            return
-        marker = os.path.join(self.root, "format")
+        if not self._checked and not self._check_format():
+            marker = os.path.join(self.root, "format")
+            files.write_atomic(marker, f"{FORMAT} {ALGORITHM}\n".encode())
+        self._checked = True
+
+    def _check_format(self) -> bool:
+        """Say whether there is a store; before the first look into it.
+
+        Raises:
+            InputError: when it is of a newer format.
+        """
         try:
-            with open(marker, encoding="ascii") as stream:
+            with open(os.path.join(self.root, "format"), encoding="utf-8") as stream:
                 found = stream.read().split()
         except FileNotFoundError:
-            files.make_folder(self.root)
-            files.write_atomic(marker, f"{FORMAT} {ALGORITHM}\n".encode())
-        else:
-            if found != [str(FORMAT), ALGORITHM]:
-                raise InputError(
-                    f"the store {self.root} has format {' '.join(found)}; this mlx reads "
-                    f"{FORMAT} {ALGORITHM}",
-                    hint="use the mlx that wrote it, or a newer one",
-                )
+            return False
+        if found != [str(FORMAT), ALGORITHM]:
+            raise InputError(
+                f"the store {display(self.root)} has format {display(' '.join(found))}; this mlx "
+                f"reads {FORMAT} {ALGORITHM}",
+                hint="use the mlx that wrote it, or a newer one",
+            )
         self._checked = True
+        return True
 
     def packs(self, *, again: bool = False) -> dict[str, Pack]:
         """Return the open packs by file name; `again` looks for new ones and forgets lost ones."""
         if self._packs is None or again:
             known = self._packs or {}
-            try:
-                names = [n for n in os.listdir(self.pack_folder) if n.endswith(".pack")]
-            except FileNotFoundError:
-                names = []
-            self._packs = {
-                name: known.get(name) or Pack(os.path.join(self.pack_folder, name))
-                for name in sorted(names)
-            }
+            self._packs = {}
+            for name in sorted(self._list(self.pack_folder)):
+                if name.endswith(".pack"):
+                    with contextlib.suppress(FileNotFoundError):  # repacked since the listing
+                        path = os.path.join(self.pack_folder, name)
+                        self._packs[name] = known.get(name) or Pack(path)
         return self._packs
+
+    def _list(self, folder: str) -> list[str]:
+        """List a folder of the store; none is an empty one."""
+        if not self._checked:
+            self._check_format()
+        try:
+            return os.listdir(folder)
+        except FileNotFoundError:
+            return []
 
     def _find(self, kind: str, oid: Oid) -> tuple[Pack, Slot] | None:
         binary = bytes.fromhex(oid)
@@ -94,10 +114,7 @@ class Store:
         key = (kind, oid[:2])
         names = self._loose.get(key)
         if names is None:
-            try:
-                names = set(os.listdir(os.path.join(self.root, FOLDERS[kind], oid[:2])))
-            except FileNotFoundError:
-                names = set()
+            names = set(self._list(os.path.join(self.root, FOLDERS[kind], oid[:2])))
             self._loose[key] = names
         return oid[2:] in names
 
@@ -123,14 +140,23 @@ class Store:
     def missing(self, entry: Entry, *, limit: int | None = None) -> list[tuple[str, Oid]]:
         """List what is not here of an entry, as (path below it, oid)."""
         lost: list[tuple[str, Oid]] = []
+        seen: set[Oid] = set()
         queue = [("", entry)]
         while queue and (limit is None or len(lost) < limit):
             path, item = queue.pop()
-            if not self.has_entry(item):
-                lost.append((path, item.oid))
-            elif item.kind == "tree":
+            if item.kind != "tree":
+                if not self.has("blob", item.oid):
+                    lost.append((path, item.oid))
+            elif item.oid not in seen:
+                check_depth(path)
+                seen.add(item.oid)
+                try:
+                    tree = self.tree(item.oid)
+                except ObjectMissing:  # it, or a node of a split one
+                    lost.append((path, item.oid))
+                    continue
                 below = f"{path}/" if path else ""
-                queue += [(below + name, child) for name, child in self.tree(item.oid).items()]
+                queue += [(below + name, child) for name, child in tree.items()]
         return lost
 
     def read(self, kind: str, oid: Oid) -> bytes:
@@ -147,14 +173,14 @@ class Store:
         if data is None:
             raise ObjectMissing(f"{kind} {oid[:12]} is not in the store")
         if oid_of(kind, data) != oid:
-            raise Damaged(f"{kind} {oid[:12]} in the store holds other bytes than its name says")
+            raise _damaged(kind, oid)
         return data
 
     def _read(self, kind: str, oid: Oid) -> bytes | None:
         found = self._find(kind, oid)
-        if found:
-            return found[0].read(found[1])
         try:
+            if found:
+                return found[0].read(found[1])
             with open(self.path(kind, oid), "rb") as stream:
                 return stream.read()
         except FileNotFoundError:
@@ -170,18 +196,13 @@ class Store:
             ObjectMissing: when it is not here.
             Damaged: when it holds other bytes; the file then has to be thrown away.
         """
-        if entry.size < files.SMALL or self._find("blob", entry.oid):
+        source = self._open_large(entry.oid)
+        if source is None:
             files.write_all(fd, self.read("blob", entry.oid))
             return
         try:
-            source, _ = files.open_regular(self.path("blob", entry.oid))
-        except FileNotFoundError:
-            raise ObjectMissing(f"blob {entry.oid[:12]} is not in the store") from None
-        try:
-            if not files.copy_verified(source, fd, entry.oid, entry.size):
-                raise Damaged(
-                    f"blob {entry.oid[:12]} in the store holds other bytes than its name says"
-                )
+            if not files.copy_verified(source, fd, entry.oid):
+                raise _damaged("blob", entry.oid)
         finally:
             os.close(source)
 
@@ -192,11 +213,28 @@ class Store:
             ObjectMissing: when it is not here.
             Damaged: when it holds other bytes.
         """
-        with files.temp_file(self.temp) as (copy, _):
-            self.write_to(copy, entry)
-            os.lseek(copy, 0, os.SEEK_SET)
-            while data := os.read(copy, files.CHUNK):
+        source = self._open_large(entry.oid)
+        if source is None:
+            files.write_all(fd, self.read("blob", entry.oid))
+            return
+        try:
+            if files.hash_open(source) != entry.oid:
+                raise _damaged("blob", entry.oid)
+            while data := os.read(source, files.CHUNK):
                 files.write_all(fd, data)
+        finally:
+            os.close(source)
+
+    def _open_large(self, oid: Oid) -> int | None:
+        """Open a blob that is too large for memory; None when `read` is the way to it."""
+        try:
+            source, found = files.open_regular(self.path("blob", oid))
+        except FileNotFoundError:
+            return None
+        if found.st_size >= files.SMALL:
+            return source
+        os.close(source)
+        return None
 
     # writing
 
@@ -232,10 +270,13 @@ class Batch:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.publish()
-        elif self._pack:
-            self._pack.abort()
+        try:
+            if kind is None:
+                self.publish()
+        finally:
+            if self._pack:  # left unpublished by an error, here or in the block
+                self._pack.abort()
+                self._pack = None
 
     def has(self, kind: str, oid: Oid) -> bool:
         """Say whether the object is in the store or in this batch."""
@@ -301,7 +342,7 @@ class Batch:
             self._store.packs(again=True)
 
     def publish(self) -> None:
-        """Flush everything and make it visible."""
+        """Flush everything and make it visible; the batch can go on."""
         if self._pack:
             self._to_pack()
             self._close_pack()

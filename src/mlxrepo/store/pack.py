@@ -14,7 +14,7 @@ import struct
 from typing import NamedTuple
 
 from mlxrepo.errors import Damaged
-from mlxrepo.files import failpoint, publish, remove_quietly, temp_name, write_all
+from mlxrepo.files import failpoint, open_temp, publish, remove_quietly, write_all
 from mlxrepo.hashing import PACK_CONTEXT, Oid, keyed_oid
 
 MAGIC = b"MLXPACK1"
@@ -41,10 +41,8 @@ class PackWriter:
     """Writes one pack into a temporary file; `close` flushes and publishes it."""
 
     def __init__(self, temp_folder: str, pack_folder: str):
-        os.makedirs(temp_folder, exist_ok=True)
         self._folder = pack_folder
-        self._temp = os.path.join(temp_folder, temp_name())
-        self._fd = os.open(self._temp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        self._fd, self._temp = open_temp(temp_folder)
         self._rows: list[tuple[bytes, int, int, int]] = []
         self._buffer = bytearray(MAGIC)
         self._start = 0
@@ -80,56 +78,54 @@ class PackWriter:
         self._spill()
         failpoint("pack.before-flush")
         os.fsync(self._fd)
-        os.close(self._fd)
         path = os.path.join(self._folder, f"{name}.pack")
         publish(self._temp, path)
+        os.close(self._fd)
         return path
 
     def abort(self) -> None:
-        """Drop what was written."""
+        """Drop what was written, if it was not published."""
         os.close(self._fd)
         remove_quietly(self._temp)
 
 
 class Pack:
-    """A published pack, open for reading."""
+    """A published pack: its table is held, the file is opened when something is read.
+
+    So a store of a thousand packs does not need a thousand descriptors.
+    """
 
     def __init__(self, path: str):
         self.path = path
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._table, self.rows = self._load()
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._table, self.rows, self._end = self._load(fd)
+        finally:
+            os.close(fd)
 
-    def close(self) -> None:
-        """Give the descriptor back."""
-        os.close(self._fd)
-
-    def _load(self) -> tuple[bytes, int]:
-        size = os.fstat(self._fd).st_size
-        tail = os.pread(self._fd, FOOTER.size, max(0, size - FOOTER.size))
-        if len(tail) < FOOTER.size:
+    def _load(self, fd: int) -> tuple[bytes, int, int]:
+        """Return the table, its rows, and where the objects end."""
+        size = os.fstat(fd).st_size
+        if size < len(MAGIC) + FOOTER.size:
             raise self._damaged("it is too short")
-        offset, rows, digest, end = FOOTER.unpack(tail)
+        magic = os.pread(fd, len(MAGIC), 0)
+        if magic != MAGIC:
+            raise self._damaged("its beginning was changed, or it is of a newer mlx")
+        offset, rows, digest, end = FOOTER.unpack(os.pread(fd, FOOTER.size, size - FOOTER.size))
         if end != END or offset + rows * ROW.size + FOOTER.size != size:
             raise self._damaged("its end does not fit")
-        table = os.pread(self._fd, rows * ROW.size, offset)
+        table = os.pread(fd, rows * ROW.size, offset)
         if bytes.fromhex(keyed_oid(PACK_CONTEXT, table)) != digest:
             raise self._damaged("its table was changed")
-        return table, rows
+        return table, rows, offset
 
     def _damaged(self, why: str) -> Damaged:
         return Damaged(f"pack {os.path.basename(self.path)[:12]} is damaged: {why}")
 
     def items(self) -> list[tuple[Oid, Slot]]:
         """Return every object of the pack."""
-        return [
-            (Oid(oid.hex()), Slot(KINDS[kind], codec, offset, length, size))
-            for oid, kind, codec, offset, length, size in ROW.iter_unpack(self._table)
-        ]
-
-    def oids(self, kind: str) -> list[bytes]:
-        """Return the binary oids of one kind."""
-        wanted = KINDS.index(kind)
-        return [row[0] for row in ROW.iter_unpack(self._table) if row[1] == wanted]
+        rows = ROW.iter_unpack(self._table)
+        return [(Oid(oid.hex()), self._slot(*place)) for oid, *place in rows]
 
     def find(self, kind: str, oid: bytes) -> Slot | None:
         """Look one object up by its binary oid."""
@@ -141,11 +137,17 @@ class Pack:
             else:
                 high = middle
         while low < self.rows and self._oid_at(low) == oid:
-            _, number, codec, offset, length, size = ROW.unpack_from(self._table, low * ROW.size)
-            if KINDS[number] == kind:
-                return Slot(kind, codec, offset, length, size)
+            _, *place = ROW.unpack_from(self._table, low * ROW.size)
+            slot = self._slot(*place)
+            if slot.kind == kind:
+                return slot
             low += 1
         return None
+
+    def _slot(self, kind: int, codec: int, offset: int, length: int, size: int) -> Slot:
+        if kind >= len(KINDS) or offset < len(MAGIC) or offset + length > self._end:
+            raise self._damaged("its table names what cannot be in it")
+        return Slot(KINDS[kind], codec, offset, length, size)
 
     def _oid_at(self, row: int) -> bytes:
         start = row * ROW.size
@@ -159,7 +161,11 @@ class Pack:
         """
         if slot.codec != CODEC_RAW:
             raise self._damaged(f"codec {slot.codec} is of a newer mlx")
-        data = os.pread(self._fd, slot.length, slot.offset)
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.pread(fd, slot.length, slot.offset)
+        finally:
+            os.close(fd)
         if len(data) != slot.length:
             raise self._damaged("it ends early")
         return data

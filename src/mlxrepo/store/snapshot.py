@@ -6,6 +6,7 @@ when it was hashed is not read either. Everything else is read once, hashed and 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat as statlib
 import time
@@ -13,15 +14,21 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from mlxrepo.errors import EnvironmentFailed, InputError
-from mlxrepo.files import TEMP_PREFIX, Stat, read_content, stat_of
+from mlxrepo.files import Stat, read_content, stat_of
 from mlxrepo.hashing import Oid, blob_oid, tree_oid
-from mlxrepo.paths import RepoPath, bad_link, bad_name, display, name_bytes, name_of
+from mlxrepo.paths import (
+    TEMP_PREFIX,
+    RepoPath,
+    bad_link,
+    bad_name,
+    display,
+    name_bytes,
+    name_of,
+)
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.store.objects import Batch, Store
-from mlxrepo.store.statcache import Folder, Seen, StatCache, is_racy, listing_print, single_key
-from mlxrepo.store.tree import Entry, Tree, parse, write_tree
-
-DEPTH_MAX = 400
+from mlxrepo.store.statcache import Folder, Row, Seen, StatCache, listing_print, single_key
+from mlxrepo.store.tree import Entry, Tree, check_depth, parse, write_tree
 
 Ignored = Callable[[str, bool], bool]  # (repository path, is it a folder) -> leave it out
 
@@ -32,9 +39,12 @@ def nothing_ignored(path: str, is_folder: bool) -> bool:
 
 
 class _Listing(NamedTuple):
+    """What is in a folder; `hidden` names what mlx does not look at."""
+
     files: list[tuple[str, Stat]]
     links: list[tuple[str, Stat]]
     folders: list[str]
+    hidden: list[str]
 
 
 class Scan:
@@ -62,29 +72,35 @@ class Scan:
         self._ignored = ignored
         self._progress = progress
         self._trees: dict[Oid, bytes] = {}
-        self._cached: dict[Oid, str] = {}
+        self._cached: dict[Oid, RepoPath] = {}
 
     # answers
 
-    def entry(self, path: RepoPath) -> Entry | None:
+    def entry(self, path: RepoPath, *, top: RepoPath | None = None) -> Entry | None:
         """Hash what lies at `path`; None when nothing does.
+
+        `top` is the tracked path that `path` lies in (default: itself): links may lead to
+        anything in it. Without a batch, a top that is a link is what it leads to, as for the
+        command that depends on it; a link below is itself.
 
         Raises:
             InputError: for a special file, a name that cannot be kept, or a link that leaves it.
             EnvironmentFailed: when something cannot be read or will not hold still.
         """
-        full = self.full(path)
+        top = path if top is None else top
         try:
-            found = os.lstat(full)
+            found = os.lstat(self.full(path))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise _unreadable(path, error) from None
         if statlib.S_ISDIR(found.st_mode):
-            return self._folder(path, path, 0)
-        if statlib.S_ISLNK(found.st_mode):
-            return self._link(path, path) if self._batch else self._through_link(path)
-        return self._single(path, stat_of(found))
+            return self._folder(path, top, 0)
+        if not statlib.S_ISLNK(found.st_mode):
+            return self._single(path, stat_of(found))
+        if path == top and not self._batch:
+            return self._through_link(path)
+        return self._link(path, top)
 
     def _through_link(self, path: RepoPath) -> Entry | None:
         """Hash what a dependency that is a link leads to: its content is what the command reads."""
@@ -93,24 +109,23 @@ class Scan:
             return self._folder(path, path, 0)
         if not os.path.isfile(real):
             return None
-        content = read_content(real)
-        kind = "exec" if content.stat.executable else "file"
-        return Entry(kind, content.oid, content.stat.size)
+        return self._read(path, real).entry
 
     def tree(self, oid: Oid) -> Tree:
         """Return a tree this scan computed or the store has."""
         if oid in self._trees:
             return parse(self._trees[oid], oid, self._node)
         if oid in self._cached and not self._store.has("tree", oid):
-            self._remember(self._cached[oid])
+            path = self._cached[oid]
+            again = self._folder(path, path, 0, whole=False)
+            if again is None or again.oid != oid:
+                raise EnvironmentFailed(f"{display(path)} changes while it is read")
             return parse(self._trees[oid], oid, self._node)
         return self._store.tree(oid)
 
     def put_tree(self, data: bytes) -> Oid:
         """Name tree bytes; store them when this scan stores."""
-        if self._batch:
-            return self._batch.put_tree(data)
-        oid = tree_oid(data)
+        oid = self._batch.put_tree(data) if self._batch else tree_oid(data)
         self._trees[oid] = data
         return oid
 
@@ -121,29 +136,39 @@ class Scan:
     def _node(self, oid: Oid) -> bytes:
         return self._trees.get(oid) or self._store.read("tree", oid)
 
-    def _remember(self, folder: str) -> None:
-        """Compute the trees of a folder that was recognised by its print alone."""
-        self._folder(RepoPath(folder), folder, 0, whole=False)
-
     # folders
 
-    def _folder(self, path: RepoPath, top: str, depth: int, *, whole: bool = True) -> Entry:
-        if depth > DEPTH_MAX:
-            raise InputError(f"{display(path)} is nested deeper than {DEPTH_MAX} folders")
+    def _folder(self, path: RepoPath, top: str, depth: int, *, whole: bool = True) -> Entry | None:
+        """Hash a folder; not `whole`: also when its print says what it is.
+
+        None for one below the top that holds nothing but what mlx does not look at: it would
+        otherwise stay behind as an empty folder that nobody recorded.
+        """
         looked_at = time.time_ns()
         listing = self._list(path)
-        below = {
-            name: self._folder(RepoPath(f"{path}/{name}" if path else name), top, depth + 1)
-            for name in listing.folders
-        }
+        below = self._below(path, top, depth, listing)
         stats = listing.files + listing.links
+        if depth and listing.hidden and not stats and not below:
+            return None
         seen_print = listing_print(stats, [(name, entry.oid) for name, entry in below.items()])
         row = self._cache.get(path)
-        if row and whole and row[0] == seen_print and self._usable(row[1]):
-            self._cached[row[1].oid] = path
+        if row and whole and row.print == seen_print and self._usable(row.entry):
+            self._cached[row.entry.oid] = path
             self._progress.advance(len(stats))
-            return row[1]
+            return row.entry
         return self._hash_folder(path, top, listing, below, looked_at, row)
+
+    def _below(self, path: RepoPath, top: str, depth: int, listing: _Listing) -> dict[str, Entry]:
+        check_depth(path)
+        below: dict[str, Entry] = {}
+        for name in listing.folders:
+            child = RepoPath(f"{path}/{name}" if path else name)
+            entry = self._folder(child, top, depth + 1)
+            if entry:
+                below[name] = entry
+            else:
+                listing.hidden.append(name)
+        return below
 
     def _usable(self, entry: Entry) -> bool:
         """A remembered tree saves the reading only if its objects are where they are wanted."""
@@ -156,9 +181,9 @@ class Scan:
         listing: _Listing,
         below: dict[str, Entry],
         looked_at: int,
-        row: tuple[bytes, Entry, bytes] | None,
+        row: Row | None,
     ) -> Entry:
-        known = self._cache.files(row[2]) if row else {}
+        known = row.files if row else {}
         tree: Tree = dict(below)
         seen: dict[str, Seen] = {}
         for name, stat in listing.files:
@@ -167,18 +192,13 @@ class Scan:
             seen[name] = Seen(stat, self._link(f"{path}/{name}" if path else name, top))
         tree.update((name, item.entry) for name, item in seen.items())
         entry = write_tree(tree, self.put_tree)
-        settled = {n: s for n, s in seen.items() if not is_racy(s.stat, looked_at)}
         stats = [(name, item.stat) for name, item in seen.items()]
-        # A folder with a racy file must not be recognised by its print: it gets none.
-        trusted = len(settled) == len(seen)
-        seen_print = (
-            listing_print(stats, [(n, e.oid) for n, e in below.items()]) if trusted else b""
-        )
-        self._cache.put(path, Folder(seen_print, entry, settled))
+        seen_print = listing_print(stats, [(name, e.oid) for name, e in below.items()])
+        self._cache.put(path, Folder(seen_print, entry, seen), looked_at)
         return entry
 
     def _list(self, path: RepoPath) -> _Listing:
-        listing = _Listing([], [], [])
+        listing = _Listing([], [], [], [])
         try:
             with os.scandir(self.full(path)) as items:
                 for item in items:
@@ -189,11 +209,11 @@ class Scan:
 
     def _sort_in(self, item: os.DirEntry[str], folder: RepoPath, listing: _Listing) -> None:
         name = item.name
-        if name.startswith(TEMP_PREFIX) or name in (".git", ".mlx"):
-            return
         path = f"{folder}/{name}" if folder else name
         is_folder = item.is_dir(follow_symlinks=False)
-        if self._ignored(path, is_folder):
+        ours = name.startswith(TEMP_PREFIX) or name in (".git", ".mlx")
+        if ours or self._ignored(path, is_folder):
+            listing.hidden.append(name)
             return
         reason = bad_name(name)
         if reason:
@@ -222,10 +242,10 @@ class Scan:
         key = single_key(path)
         looked_at = time.time_ns()
         row = self._cache.get(key)
-        known = self._cache.files(row[2]).get(name_of(path)) if row else None
+        known = row.files.get(name_of(path)) if row else None
         seen = self._file(path, stat, known)
-        if seen is not known and not is_racy(seen.stat, looked_at):
-            self._cache.put(key, Folder(b"", seen.entry, {name_of(path): seen}))
+        if seen is not known:
+            self._cache.put(key, Folder(b"", seen.entry, {name_of(path): seen}), looked_at)
         return seen.entry
 
     def _file(self, path: str, stat: Stat, known: Seen | None) -> Seen:
@@ -233,13 +253,14 @@ class Scan:
         if known and known.stat == stat and self._has_blob(known.entry.oid):
             return known
         self.read_files += 1
+        return self._read(path, self.full(path))
+
+    def _read(self, path: str, full: str) -> Seen:
         try:
-            content = (
-                self._batch.put_file(self.full(path))
-                if self._batch
-                else read_content(self.full(path))
-            )
-        except PermissionError as error:
+            content = self._batch.put_file(full) if self._batch else read_content(full)
+        except OSError as error:
+            if error.filename != full:  # not the file: the store, or the disk
+                raise
             raise _unreadable(path, error) from None
         kind = "exec" if content.stat.executable else "file"
         return Seen(content.stat, Entry(kind, content.oid, content.stat.size))
@@ -248,9 +269,12 @@ class Scan:
         return self._batch is None or self._batch.has("blob", oid)
 
     def _link(self, path: str, top: str) -> Entry:
-        target = os.readlink(self.full(path))
-        reason = bad_link(path, target, top)
-        if reason and self._batch:
+        try:
+            target = os.readlink(self.full(path))
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        reason = self._batch and (bad_link(path, target, top) or self._bad_end(path))
+        if reason:
             raise InputError(
                 f'{display(path)} is a symbolic link to "{display(target)}", which {reason}',
                 hint="replace it by a copy, or name it in .mlxignore",
@@ -258,6 +282,14 @@ class Scan:
         data = name_bytes(target)
         oid = self._batch.put("blob", data) if self._batch else blob_oid(data)
         return Entry("symlink", oid, len(data))
+
+    def _bad_end(self, path: str) -> str | None:
+        """Say what is wrong with where a link ends; what it leads to may be absent by design."""
+        try:
+            os.stat(self.full(path))
+        except OSError as error:
+            return "goes round in a circle" if error.errno == errno.ELOOP else None
+        return None
 
 
 def _special(mode: int) -> str:
@@ -273,7 +305,7 @@ def _special(mode: int) -> str:
 
 
 def _unreadable(path: str, error: OSError) -> EnvironmentFailed:
-    return EnvironmentFailed(
-        f"{display(path) or '.'} cannot be read: {error.strerror}",
-        hint="mend its permissions, or name it in .mlxignore",
-    )
+    hint = "nothing may be taken away there meanwhile; then again"
+    if isinstance(error, PermissionError):
+        hint = "mend its permissions, or name it in .mlxignore"
+    return EnvironmentFailed(f"{display(path) or '.'} cannot be read: {error.strerror}", hint=hint)

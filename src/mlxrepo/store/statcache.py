@@ -18,13 +18,26 @@ from mlxrepo.hashing import Oid, fingerprint
 from mlxrepo.paths import name_bytes
 from mlxrepo.store.tree import Entry
 
-VERSION = 1
+VERSION = 2
 # A file changed within this many nanoseconds before it was looked at could change again without a
 # new time stamp (kernels tick every 1 to 10 ms), so it is read again next time: git's racy rule.
 RACY_NS = 20_000_000
 
+_HEAD = struct.Struct("<16s32sqq")  # print, oid, size and files of the folder
 _ROW = struct.Struct("<32sqqqQIBH")
 _KINDS = ("file", "exec", "symlink")
+
+# What SQLite says when a database is fine, but cannot be had now, here or by this user; after
+# anything else it is thrown away.
+_OUT_OF_REACH = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+}
 
 
 class Seen(NamedTuple):
@@ -35,7 +48,10 @@ class Seen(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """A folder as it was: the print of its listing, its own entry, and its files by name."""
+    """A folder as it was: the print of its listing, its own entry, and its files by name.
+
+    An empty print is that of no listing.
+    """
 
     print: bytes
     entry: Entry
@@ -62,9 +78,10 @@ def is_racy(stat: Stat, looked_at: int) -> bool:
     return max(stat.mtime, stat.ctime) >= looked_at - RACY_NS
 
 
-def _pack(files: dict[str, Seen]) -> bytes:
-    parts = []
-    for name, (stat, entry) in files.items():
+def _pack(path: bytes, folder: Folder) -> bytes:
+    size, count = folder.entry.size, folder.entry.files
+    parts = [_HEAD.pack(folder.print, bytes.fromhex(folder.entry.oid), size, count)]
+    for name, (stat, entry) in folder.files.items():
         raw = name_bytes(name)
         parts.append(
             _ROW.pack(
@@ -79,24 +96,34 @@ def _pack(files: dict[str, Seen]) -> bytes:
             )
         )
         parts.append(raw)
-    data = b"".join(parts)
-    return fingerprint(data) + data
+    row = b"".join(parts)
+    return fingerprint(path + row) + row
 
 
-def _unpack(blob: bytes) -> dict[str, Seen] | None:
-    data = blob[16:]
-    if fingerprint(data) != blob[:16]:
-        return None
+def _unpack(row: bytes) -> dict[str, Seen]:
     files: dict[str, Seen] = {}
-    at = 0
-    while at < len(data):
-        oid, size, mtime, ctime, inode, mode, kind, length = _ROW.unpack_from(data, at)
+    at = _HEAD.size
+    while at < len(row):
+        oid, size, mtime, ctime, inode, mode, kind, length = _ROW.unpack_from(row, at)
         at += _ROW.size
-        name = data[at : at + length].decode("utf-8", "surrogateescape")
+        name = row[at : at + length].decode("utf-8", "surrogateescape")
         at += length
         entry = Entry(_KINDS[kind], Oid(oid.hex()), size)
         files[name] = Seen(Stat(size, mtime, ctime, inode, mode), entry)
     return files
+
+
+class Row(NamedTuple):
+    """A folder as it is kept: its files are decoded when somebody asks for them."""
+
+    print: bytes
+    entry: Entry
+    data: bytes
+
+    @property
+    def files(self) -> dict[str, Seen]:
+        """Decode the files."""
+        return _unpack(self.data)
 
 
 class StatCache:
@@ -105,57 +132,58 @@ class StatCache:
     def __init__(self, path: str):
         self._path = path
         self._db: sqlite3.Connection | None = None
-        self._new: dict[str, tuple[bytes, Entry, bytes]] = {}
+        self._off = False
+        self._new: dict[bytes, bytes] = {}
 
-    def get(self, folder: str) -> tuple[bytes, Entry, bytes] | None:
-        """Return print, entry and undecoded files of a folder as last saved."""
-        if folder in self._new:
-            return self._new[folder]
-        try:
-            row = (
-                self._open()
-                .execute(
-                    "SELECT print, oid, size, count, files FROM folder WHERE path = ?",
-                    (name_bytes(folder),),
-                )
-                .fetchone()
-            )
-        except sqlite3.Error:
-            self._rebuild()
+    def get(self, folder: str) -> Row | None:
+        """Return a folder as last noted; None when nothing, or nothing believable, is."""
+        path = name_bytes(folder)
+        found = self._new.get(path) or self._load(path)
+        if not isinstance(found, bytes) or len(found) < 16 + _HEAD.size:
             return None
-        if row is None or not isinstance(row[4], bytes):
+        row = found[16:]
+        if fingerprint(path + row) != found[:16]:
             return None
-        return row[0], Entry("tree", Oid(row[1]), row[2], row[3]), row[4]
+        print_, oid, size, files = _HEAD.unpack_from(row)
+        return Row(print_, Entry("tree", Oid(oid.hex()), size, files), row)
 
-    def files(self, blob: bytes) -> dict[str, Seen]:
-        """Decode the files of a row; a damaged row has none."""
-        return _unpack(blob) or {}
+    def put(self, folder: str, value: Folder, looked_at: int) -> None:
+        """Note a folder as it was at a time (in ns); `save` writes it.
 
-    def put(self, folder: str, value: Folder) -> None:
-        """Note a folder; `save` writes it."""
-        self._new[folder] = (value.print, value.entry, _pack(value.files))
+        The racy rule: files too young at that time are left out, and the folder gets no print.
+        """
+        settled = {n: seen for n, seen in value.files.items() if not is_racy(seen.stat, looked_at)}
+        if len(settled) < len(value.files):
+            value = Folder(b"", value.entry, settled)
+        path = name_bytes(folder)
+        self._new[path] = _pack(path, value)
 
     def save(self) -> None:
         """Write what was noted; a stat cache that cannot be written is no error."""
-        if not self._new:
-            return
-        rows = [
-            (name_bytes(path), print_, entry.oid, entry.size, entry.files, files)
-            for path, (print_, entry, files) in self._new.items()
-        ]
-        try:
-            with self._open() as db:
-                db.executemany("INSERT OR REPLACE INTO folder VALUES (?,?,?,?,?,?)", rows)
-        except sqlite3.Error:
-            self._rebuild()
+        if self._new and not self._off:
+            try:
+                with self._open() as db:
+                    rows = self._new.items()
+                    db.executemany("INSERT OR REPLACE INTO folder VALUES (?,?)", rows)
+            except (sqlite3.Error, OSError) as error:
+                self._give_up(error)
         self._new.clear()
 
     def close(self) -> None:
         """Save and close."""
         self.save()
-        if self._db:
-            self._db.close()
-            self._db = None
+        self._disconnect()
+
+    def _load(self, path: bytes) -> object:
+        if self._off:
+            return None
+        try:
+            query = self._open().execute("SELECT row FROM folder WHERE path = ?", (path,))
+            found = query.fetchone()
+        except (sqlite3.Error, OSError) as error:
+            self._give_up(error)
+            return None
+        return found[0] if found else None
 
     def _open(self) -> sqlite3.Connection:
         if self._db is None:
@@ -170,19 +198,25 @@ class StatCache:
     def _create(self, db: sqlite3.Connection) -> None:
         with db:
             db.execute("DROP TABLE IF EXISTS folder")
-            db.execute(
-                "CREATE TABLE folder (path BLOB PRIMARY KEY, print BLOB, oid TEXT,"
-                " size INTEGER, count INTEGER, files BLOB) WITHOUT ROWID"
-            )
+            db.execute("CREATE TABLE folder (path BLOB PRIMARY KEY, row BLOB) WITHOUT ROWID")
             db.execute(f"PRAGMA user_version={VERSION}")
 
-    def _rebuild(self) -> None:
-        """Throw a damaged database away; the next scan fills a new one."""
+    def _disconnect(self) -> None:
         if self._db:
             self._db.close()
             self._db = None
-        for suffix in ("", "-journal", "-wal", "-shm"):
+
+    def _give_up(self, error: Exception) -> None:
+        """Throw a damaged database away, the next question makes a new one; else ask no more."""
+        self._disconnect()
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if isinstance(error, OSError) or code in _OUT_OF_REACH:
+            self._off = True
+            return
+        for suffix in ("", "-journal"):
             try:
                 os.unlink(self._path + suffix)
-            except OSError:
+            except FileNotFoundError:
                 pass
+            except OSError:
+                self._off = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlxrepo.store.tree import Entry, PutTree, ReadTree, write_tree
+from mlxrepo.store.tree import Entry, PutTree, ReadTree, check_depth, write_tree
 
 
 def find(read: ReadTree, entry: Entry | None, path: str) -> Entry | None:
@@ -19,9 +19,14 @@ def find(read: ReadTree, entry: Entry | None, path: str) -> Entry | None:
 def replace(
     read: ReadTree, put: PutTree, entry: Entry | None, path: str, new: Entry | None
 ) -> Entry | None:
-    """Return `entry` with `new` at `path` below it (None: nothing), writing the trees above it."""
+    """Return `entry` with `new` at `path` below it (None: nothing), writing the trees above it.
+
+    Taking away what is not there changes nothing.
+    """
     if not path:
         return new
+    if new is None and find(read, entry, path) is None:
+        return entry
     name, _, rest = path.partition("/")
     tree = dict(read(entry.oid)) if entry is not None and entry.kind == "tree" else {}
     below = replace(read, put, tree.get(name), rest, new)
@@ -37,5 +42,6 @@ def walk(read: ReadTree, entry: Entry, path: str = "") -> Iterator[tuple[str, En
     if entry.kind != "tree":
         yield path, entry
         return
+    check_depth(path)
     for name, child in read(entry.oid).items():
         yield from walk(read, child, f"{path}/{name}" if path else name)

@@ -2,27 +2,37 @@
 
 The format is in docs/formats.md. A folder of more than `SPLIT_ABOVE` entries is cut after the
 names whose hash says so, so that one changed file rewrites one node, whatever the history was.
+One folder has one spelling: what is read is refused unless mlx would have written the same bytes.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from mlxrepo.errors import Damaged
-from mlxrepo.hashing import Oid, is_oid, split_hash, tree_oid
+from mlxrepo.errors import Damaged, InputError
+from mlxrepo.hashing import Oid, split_hash, tree_oid
 from mlxrepo.paths import bad_name, display, name_bytes
 
-TREE_HEADER = b"mlx tree 1"
-INDEX_HEADER = b"mlx index 1"
+TREE_HEADER = "mlx tree 1"
+INDEX_HEADER = "mlx index 1"
 
 SPLIT_ABOVE = 4096
 SPLIT_BITS = 10  # a node ends after a name whose hash has these bits zero: 1,024 entries on average
+RANK_MAX = 32  # index levels; names whose hashes never cut or always cut need no more either
 SIZE_MAX = 1 << 62
+DEPTH_MAX = 256  # folders in folders; walks are recursive, and nobody keeps data so deep
 
 _LETTERS = {"file": "f", "exec": "x", "symlink": "l", "tree": "d"}
 _KINDS = {letter: kind for kind, letter in _LETTERS.items()}
+
+_OID = "([0-9a-f]{64})"
+_NUMBER = "(0|[1-9][0-9]{0,18})"
+_QUOTED = r'("(?:[ !#-\[\]-~]|\\.)*")'
+_ENTRY = re.compile(f"(?:([fxl]) {_OID} {_NUMBER}|(d) {_OID} {_NUMBER} {_NUMBER}) {_QUOTED}")
+_CHILD = re.compile(f"{_OID} {_QUOTED}")
 
 
 class Entry(NamedTuple):
@@ -44,6 +54,19 @@ def is_tree(entry: Entry | None) -> bool:
     return entry is not None and entry.kind == "tree"
 
 
+def check_depth(path: str) -> None:
+    """Check that a folder does not lie too deep.
+
+    Raises:
+        InputError: when more than `DEPTH_MAX` folders are above it.
+    """
+    if path.count("/") > DEPTH_MAX:
+        raise InputError(
+            f"{display(path[:60])}... is nested deeper than {DEPTH_MAX} folders",
+            hint="pack what lies so deep into an archive",
+        )
+
+
 def ordered(names: Iterable[str]) -> list[str]:
     """Sort names by their bytes."""
     listed = sorted(names)
@@ -61,7 +84,7 @@ def _line(name: str, entry: Entry) -> str:
 
 def encode(entries: Iterable[tuple[str, Entry]]) -> bytes:
     """Return the canonical bytes of one tree node; entries come in byte order of their names."""
-    lines = [TREE_HEADER.decode()]
+    lines = [TREE_HEADER]
     lines += [_line(name, entry) for name, entry in entries]
     return ("\n".join(lines) + "\n").encode("ascii")
 
@@ -96,19 +119,23 @@ def _put_leaf(names: list[str], tree: Tree, put: PutTree) -> Oid:
 
 
 def _put_index(nodes: list[_Node], put: PutTree) -> _Node:
-    lines = [INDEX_HEADER.decode()]
+    lines = [INDEX_HEADER]
     lines += [f"{node.oid} {json.dumps(node.first)}" for node in nodes]
     data = ("\n".join(lines) + "\n").encode("ascii")
     return _Node(nodes[0].first, put(data), [])
 
 
 def _cut(names: list[str], rank: int) -> list[list[str]]:
-    """Cut sorted names after those whose hash has the bits of this rank zero."""
+    """Cut sorted names after those whose hash has the bits of this rank zero.
+
+    A part holds two names or more, but for the last, so that every rank has fewer nodes than the
+    one below it, also when the names were chosen to be cut everywhere.
+    """
     mask = ((1 << SPLIT_BITS) - 1) << (SPLIT_BITS * rank)
     parts: list[list[str]] = [[]]
     for name in names:
         parts[-1].append(name)
-        if split_hash(name_bytes(name)) & mask == 0:
+        if len(parts[-1]) > 1 and split_hash(name_bytes(name)) & mask == 0:
             parts.append([])
     if not parts[-1]:
         parts.pop()
@@ -119,89 +146,93 @@ def parse(data: bytes, oid: Oid, read: Callable[[Oid], bytes]) -> Tree:
     """Decode a tree; `read` fetches the nodes of a split one.
 
     Raises:
-        Damaged: when anything in it is not canonical, so that nothing of it is used.
+        Damaged: when it is not exactly what mlx would write, so that nothing of it is used.
     """
     tree: Tree = {}
-    for name, entry in _entries(data, oid, read, depth=0):
-        if name in tree:
-            raise _malformed(oid, f'the name "{display(name)}" is there twice')
+    last = b""
+    for name, entry in _entries(data, oid, read, 0):
+        raw = name_bytes(name)
+        if raw <= last:
+            raise _malformed(oid, f'the name "{display(name)}" is out of order or there twice')
+        last = raw
         tree[name] = entry
-    _check_order(tree, oid)
+    is_split = data.startswith(INDEX_HEADER.encode())
+    if (is_split or len(tree) > SPLIT_ABOVE) and write_tree(tree, tree_oid).oid != oid:
+        raise _malformed(oid, "it is not split where it should be")
     return tree
 
 
 def children(data: bytes, oid: Oid) -> list[Oid]:
-    """Return the tree nodes that an index node names; empty for a plain tree."""
-    lines = _lines(data, oid)
-    if lines[0] != INDEX_HEADER:
-        return []
-    return [_index_child(line, oid) for line in lines[1:]]
+    """Return the tree nodes that an index node names; empty for a plain tree.
+
+    Raises:
+        Damaged: when it is neither.
+    """
+    header, lines = _lines(data, oid)
+    return [_child(line, oid) for line in lines] if header == INDEX_HEADER else []
 
 
-def _lines(data: bytes, oid: Oid) -> list[bytes]:
-    lines = data.split(b"\n")
-    if lines.pop() != b"" or not lines or lines[0] not in (TREE_HEADER, INDEX_HEADER):
+def _lines(data: bytes, oid: Oid) -> tuple[str, list[str]]:
+    try:
+        header, *lines, end = data.decode("ascii").split("\n")
+    except ValueError:  # also when there is no line end at all
+        raise _malformed(oid, "it has no header, no end, or bytes that are not ASCII") from None
+    if end or header not in (TREE_HEADER, INDEX_HEADER):
         raise _malformed(oid, "it has no header or no end")
-    return lines
+    return header, lines
 
 
 def _entries(
-    data: bytes, oid: Oid, read: Callable[[Oid], bytes], depth: int
+    data: bytes, oid: Oid, read: Callable[[Oid], bytes], rank: int
 ) -> Iterator[tuple[str, Entry]]:
-    lines = _lines(data, oid)
-    if lines[0] == TREE_HEADER:
-        for line in lines[1:]:
+    header, lines = _lines(data, oid)
+    # Every node below an index holds something: so the work is bounded by the entries.
+    if (rank and not lines) or rank > RANK_MAX:
+        raise _malformed(oid, "its index holds an empty node, or too many levels")
+    for line in lines:
+        if header == TREE_HEADER:
             yield _parse_line(line, oid)
-        return
-    if depth > 8:
-        raise _malformed(oid, "its index is nested too deep")
-    for line in lines[1:]:
-        child = _index_child(line, oid)
-        yield from _entries(read(child), child, read, depth + 1)
+        else:
+            child = _child(line, oid)
+            yield from _entries(read(child), child, read, rank + 1)
 
 
-def _index_child(line: bytes, oid: Oid) -> Oid:
-    text = line[:64].decode("ascii", "replace")
-    if not is_oid(text):
-        raise _malformed(oid, "an index line has no oid")
-    return Oid(text)
+def _child(line: str, oid: Oid) -> Oid:
+    match = _CHILD.fullmatch(line)
+    if not match:
+        raise _malformed(oid, "a line of its index names no node")
+    return Oid(match[1])
 
 
-def _parse_line(line: bytes, oid: Oid) -> tuple[str, Entry]:
-    try:
-        head, quoted = line.decode("ascii").split(' "', 1)
-        fields = head.split(" ")
-        kind = _KINDS[fields[0]]
-        numbers = [int(field) for field in fields[2:]]
-        name = quoted[:-1] if "\\" not in quoted else json.loads('"' + quoted)
-    except (ValueError, KeyError):
-        raise _malformed(oid, "a line is not an entry") from None
-    count = numbers[1] if kind == "tree" and len(numbers) == 2 else 1
-    if len(numbers) != (2 if kind == "tree" else 1) or not is_oid(fields[1]):
-        raise _malformed(oid, "a line has the wrong fields")
-    if not quoted.endswith('"') or any(not 0 <= number < SIZE_MAX for number in numbers):
-        raise _malformed(oid, "a size or a name is out of range")
+def _parse_line(line: str, oid: Oid) -> tuple[str, Entry]:
+    match = _ENTRY.fullmatch(line)
+    if not match:
+        raise _malformed(oid, "a line is not an entry")
+    letter, name_of_blob, length, folder, name_of_tree, total, files, quoted = match.groups()
+    if folder:
+        entry = Entry("tree", Oid(name_of_tree), int(total), int(files))
+    else:
+        entry = Entry(_KINDS[letter], Oid(name_of_blob), int(length))
+    if entry.size >= SIZE_MAX or entry.files >= SIZE_MAX:
+        raise _malformed(oid, "a size is out of range")
+    name = _unquoted(quoted)
+    if name is None:
+        raise _malformed(oid, "a name is not spelled in the one way there is")
     reason = bad_name(name)
     if reason:
         raise _malformed(oid, f'the name "{display(name)}" {reason}')
-    return name, Entry(kind, Oid(fields[1]), numbers[0], count)
+    return name, entry
 
 
-def _check_order(tree: Tree, oid: Oid) -> None:
-    names = list(tree)
-    if names != ordered(names):
-        raise _malformed(oid, "its names are not in order")
+def _unquoted(quoted: str) -> str | None:
+    if "\\" not in quoted:
+        return quoted[1:-1]
+    try:
+        name = json.loads(quoted)
+    except ValueError:
+        return None
+    return name if json.dumps(name) == quoted else None
 
 
 def _malformed(oid: Oid, why: str) -> Damaged:
     return Damaged(f"tree {oid[:12]} is malformed: {why}; nothing of it was used")
-
-
-def check_canonical(data: bytes, oid: Oid) -> None:
-    """Check the name of a tree's bytes.
-
-    Raises:
-        Damaged: when they are other bytes.
-    """
-    if tree_oid(data) != oid:
-        raise Damaged(f"tree {oid[:12]} holds other bytes than its name says")

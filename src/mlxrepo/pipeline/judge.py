@@ -1,0 +1,77 @@
+"""The judge: resolves a stage's inputs, asks what is known, and decides; it changes nothing."""
+
+from __future__ import annotations
+
+from mlxrepo.errors import MlxError
+from mlxrepo.pipeline.action import Action
+from mlxrepo.pipeline.actioncache import ActionCache, Result
+from mlxrepo.pipeline.decide import Decision, decide
+from mlxrepo.pipeline.inputs import Inputs
+from mlxrepo.progress import SILENT, Progress
+from mlxrepo.repo.layout import ACTIONS_FOLDER, LOCK_FILE
+from mlxrepo.repo.lockfile import StageRecord, parse_lock
+from mlxrepo.repo.project import Stage
+from mlxrepo.repo.repo import Repo
+
+
+class Judge:
+    """Decides about stages of one look at the repository."""
+
+    def __init__(
+        self, repo: Repo, *, force: frozenset[str] = frozenset(), progress: Progress = SILENT
+    ):
+        self.repo = repo
+        self.records: dict[str, StageRecord] = repo.observed.stages()
+        self.inputs = Inputs(repo, progress=progress)
+        self.actions = ActionCache(repo.shared(ACTIONS_FOLDER))
+        self._force = force
+
+    def decide(self, stage: Stage) -> Decision:
+        """Resolve a stage's inputs and decide about it.
+
+        Raises:
+            InputError: when an input is nowhere.
+        """
+        action = self.inputs.action(stage)
+        return decide(
+            action,
+            self.records.get(stage.address),
+            {out.path: self.inputs.scan.entry(out.path) for out in stage.outs},
+            lambda: self._known(action),
+            self.repo.store.is_whole,
+            force=stage.address in self._force,
+        )
+
+    def note(self, stage: Stage, record: StageRecord) -> None:
+        """Count a stage as recorded so, for those that need it."""
+        self.records[stage.address] = record
+        self.inputs.note_outs(stage, record.outs)
+
+    def _known(self, action: Action) -> list[Result]:
+        """Return what came out of an action before: of the lockfile first, whatever the stage."""
+        recorded = [
+            Result(record.outs, record.metrics)
+            for record in self.records.values()
+            if record.key == action.key
+        ]
+        results = self.actions.get(action.key)
+        if not recorded and len({result.content for result in results}) > 1:
+            results = by_history(self.repo, action.key, results)
+        return recorded + results
+
+
+def by_history(repo: Repo, key: str, results: list[Result]) -> list[Result]:
+    """Sort different results of one action: the one named most recently in history comes first."""
+    for commit in repo.git.history(LOCK_FILE):
+        for path, data in repo.git.files_at(commit, LOCK_FILE).items():
+            if key.encode() not in data:
+                continue
+            try:
+                records = parse_lock(data, path)
+            except MlxError:
+                continue  # somebody committed a lockfile that was not whole
+            for record in records.values():
+                if isinstance(record, StageRecord) and record.key == key:
+                    named = Result(record.outs, record.metrics).content
+                    return sorted(results, key=lambda result: result.content != named)
+    return results

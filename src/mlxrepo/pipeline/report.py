@@ -1,0 +1,40 @@
+"""What a run tells: one report a stage, and events on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mlxrepo.errors import MlxError
+from mlxrepo.pipeline.decide import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """What was done about one stage.
+
+    Outcome is up-to-date, restored, ran, failed, blocked (something it needs failed) or skipped
+    (something else failed first); in a look ahead it is the decision's word.
+    """
+
+    stage: str
+    outcome: str
+    reasons: tuple[Reason, ...] = ()
+    why: str = ""
+    seconds: float = 0.0
+    error: MlxError | None = None
+    notes: tuple[str, ...] = ()
+    tail: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a listener may show: kind is start, line or end."""
+
+    kind: str
+    stage: str
+    text: str = ""
+    report: StageReport | None = None
+
+
+Listener = Callable[[Event], None]
