@@ -155,7 +155,7 @@ def test_one_module_owns_durable_writes() -> None:
     The writers of workspace files (by descriptor) and of packs use its pieces; nobody else calls
     the system for it.
     """
-    rooms = {"files", "store.materialize", "store.pack", "store.objects"}
+    rooms = {"files", "store.materialize", "store.links"}
     wrong = [
         f"{module}: os.{node.func.attr}"
         for module, path in modules()

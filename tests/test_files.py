@@ -13,15 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from mlxrepo import files
+from mlxrepo import files, reading
 from mlxrepo.errors import EnvironmentFailed
-from mlxrepo.files import SMALL, read_content, temp_file, write_atomic
+from mlxrepo.files import SMALL, temp_file, write_atomic
 from mlxrepo.hashing import blob_oid
+from mlxrepo.reading import read_content
 
 # one read
 
 
-@pytest.mark.parametrize("size", [0, 1, SMALL - 1, SMALL, SMALL + 1, files.CHUNK + 1])
+@pytest.mark.parametrize("size", [0, 1, SMALL - 1, SMALL, SMALL + 1, reading.CHUNK + 1])
 @pytest.mark.parametrize("with_sink", [False, True])
 def test_a_file_is_named_by_its_bytes_and_copied_on_the_way(
     tmp_path: Path, size: int, with_sink: bool
@@ -122,7 +123,7 @@ def test_a_file_that_gives_more_than_it_has_is_an_error() -> None:
 def test_blocks_are_shared_or_the_disk_says_no(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"a" * 5000)
     with open(tmp_path / "a", "rb") as source, open(tmp_path / "b", "w+b") as target:
-        shared = files.reflink(source.fileno(), target.fileno())
+        shared = reading.reflink(source.fileno(), target.fileno())
     assert (tmp_path / "b").read_bytes() == (b"a" * 5000 if shared else b"")
 
 
@@ -136,12 +137,12 @@ def test_a_clone_is_hashed_instead_of_its_source(
         os.pwrite(target, b"c" * SMALL, 0)  # other bytes, to see whose name is given
         return True
 
-    monkeypatch.setattr(files, "reflink", clone)
+    monkeypatch.setattr(reading, "reflink", clone)
     with temp_file(str(tmp_path)) as (fd, copy):
         content = read_content(str(tmp_path / "file"), sink=fd)
         assert content.oid == blob_oid(Path(copy).read_bytes()) == blob_oid(b"c" * SMALL)
     with open(tmp_path / "file", "rb") as source, open(tmp_path / "new", "w+b") as target:
-        assert not files.copy_verified(source.fileno(), target.fileno(), blob_oid(b"s" * SMALL))
+        assert not reading.copy_verified(source.fileno(), target.fileno(), blob_oid(b"s" * SMALL))
 
 
 # writing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlxrepo.errors import InputError, Where
-from mlxrepo.yamledit import remove_entry, rename_value, scalar, set_entry
-from mlxrepo.yamlfile import plain, read
+from mlxrepo.yamledit import remove_entry, replace_scalars, scalar, set_entry
+from mlxrepo.yamlfile import Node, plain, read
 
 WRITTEN = """\
 # The project of reviews.
@@ -122,16 +123,60 @@ def test_removing_the_only_entry_removes_the_section() -> None:
     assert text.endswith('desc: "a, b"}\n\n\n  # end of stages\n')
 
 
-def test_renaming_replaces_the_value_alone() -> None:
-    text = rename_value(WRITTEN, "datasets", "mike", "path", "data/no: more", "mlx.yaml")
+def replaced(text: str, old: str, new: str, section: str | None = None) -> str:
+    """Replace every scalar (of one section) that reads `old`, keys too."""
+
+    def choose(node: Node) -> Iterator[tuple[Node, str]]:
+        if section:
+            pairs = [pair for pair in node.value if pair[0].text == section]
+            yield from choose_all(node._replace(value=pairs))
+        else:
+            yield from choose_all(node)
+
+    def choose_all(node: Node) -> Iterator[tuple[Node, str]]:
+        if node.kind == "scalar":
+            if node.text == old:
+                yield node, new
+            return
+        for item in node.value:
+            for part in item if node.kind == "map" else (item,):
+                yield from choose_all(part)
+
+    return replace_scalars(text, choose, "mlx.yaml")
+
+
+def test_replacing_touches_the_scalars_alone() -> None:
+    text = replaced(WRITTEN, "data/m ike", "data/no: more")
 
     assert text == WRITTEN.replace("'data/m ike'", '"data/no: more"')
 
 
-def test_renaming_inside_braces_quotes_what_would_end_there() -> None:
-    text = rename_value(WRITTEN, "datasets", "zulu", "path", "a, b", "mlx.yaml")
+def test_replacing_inside_braces_quotes_what_would_end_there() -> None:
+    text = replaced(WRITTEN, "data/zulu", "a, b")
 
     assert text == WRITTEN.replace("data/zulu", '"a, b"')
+
+
+def test_keys_and_several_places_are_replaced_at_once() -> None:
+    text = "a: [x, 'x', y]  # x\nb:\n- x: {cache: false}  # x\n- x\n"
+
+    assert replaced(text, "x", "longer") == (
+        "a: [longer, longer, y]  # x\nb:\n- longer: {cache: false}  # x\n- longer\n"
+    )
+    assert replaced(text, "z", "w") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: |\n  x\n", "not written on one line"),
+        ("a: &x data\nb: *x\n", "by hand"),
+    ],
+)
+def test_scalars_that_cannot_be_replaced_are_refused(text: str, told: str) -> None:
+    with pytest.raises(InputError) as caught:
+        replace_scalars(text, lambda root: [(root.value[0][1], "new")], "mlx.yaml")
+    assert told in f"{caught.value} {caught.value.hint}"
 
 
 @pytest.mark.parametrize(
@@ -165,9 +210,6 @@ def test_an_unknown_entry_names_its_neighbour() -> None:
     with pytest.raises(InputError, match='datasets has no "mik"') as caught:
         remove_entry(WRITTEN, "datasets", "mik", "mlx.yaml")
     assert caught.value.hint == 'did you mean "mike"?'
-
-    with pytest.raises(InputError, match='"pth"'):
-        rename_value(WRITTEN, "datasets", "mike", "pth", "x", "mlx.yaml")
 
 
 @pytest.mark.parametrize(
@@ -283,18 +325,19 @@ def _without(values: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 @given(documents(), st.text("ab:# ,'", max_size=8), st.data())
-def test_renaming_changes_one_value_and_one_line(
+def test_replacing_changes_one_value_and_one_line(
     text: str, value: str, data: st.DataObject
 ) -> None:
     name = data.draw(st.sampled_from(sorted(entries_of(text)) or [""]))
     try:
-        after = rename_value(text, "datasets", name, "path", value, "mlx.yaml")
+        after = replaced(text, f"x/{name}", value, "datasets")
     except InputError:
-        assert not entries_of(text) or not text.endswith("\n")
+        assert not text.endswith("\n")
         return
 
     expected = values_of(text)
-    expected["datasets"][name]["path"] = value
+    if name:
+        expected["datasets"][name]["path"] = value
     assert values_of(after) == expected
     differ = [
         pair for pair in zip(text.split("\n"), after.split("\n"), strict=True) if pair[0] != pair[1]

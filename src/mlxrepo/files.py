@@ -12,23 +12,25 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import shutil
 import signal
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from mlxrepo.errors import EnvironmentFailed
-from mlxrepo.hashing import Oid, blob_hasher, blob_oid
 from mlxrepo.paths import TEMP_PREFIX as TEMP_PREFIX
 from mlxrepo.paths import display
 
-CHUNK = 8 << 20  # big enough for BLAKE3 to feed two threads and for the kernel to read ahead
+FLUSH_DISK_FROM = 32  # flushing the whole disk once is cheaper than this many files
 SMALL = 1 << 20  # below this a file is read whole and its object goes into a pack
 
+# What says that this disk, or this user, cannot link here; then files are copied.
+CANNOT_LINK = frozenset(
+    (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP)
+)
+
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_FICLONE = 0x40049409  # linux/fs.h: share the extents of one file with another
 _FAILPOINT = os.environ.get("MLXREPO_FAILPOINT", "")
 
 
@@ -81,7 +83,15 @@ def make_folder(path: str) -> None:
         if not os.path.isdir(path):
             raise
         return
+    _let_group_in(path, above or ".")
     sync_folder(above or ".")
+
+
+def _let_group_in(path: str, above: str) -> None:
+    """Give a new folder to the group where the one above is the group's: in a shared store."""
+    rights = stat.S_ISGID | stat.S_IRWXG
+    if os.stat(above).st_mode & rights == rights:
+        os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) | rights)
 
 
 def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
@@ -109,8 +119,11 @@ def write_atomic(path: str, data: bytes, *, mode: int = 0o644) -> None:
     failpoint("write.after-rename")
 
 
-def publish(temp: str, final: str) -> None:
-    """Give a flushed temporary file its final name, read-only; keep what is already there."""
+def publish(fd: int, temp: str, final: str, *, flush: bool = True) -> None:
+    """Give an open temporary file its final name, read-only; keep what is already there."""
+    failpoint("publish.before-flush")
+    if flush:
+        os.fsync(fd)
     failpoint("publish.before-rename")
     os.chmod(temp, 0o444)
     folder = os.path.dirname(final)
@@ -119,8 +132,100 @@ def publish(temp: str, final: str) -> None:
         os.unlink(temp)
         return
     os.rename(temp, final)
-    sync_folder(folder)
+    if flush:
+        sync_folder(folder)
     failpoint("publish.after-rename")
+
+
+def adopt(path: str, found: Stat, final: str, *, flush: bool) -> Stat | None:
+    """Publish a workspace file itself, by a hard link; it becomes read-only with it.
+
+    None when the disk or the owner forbids it, or the file is no longer the one that was `found`.
+    """
+    make_folder(os.path.dirname(final))
+    fd, before = open_regular(path)
+    try:
+        if stat_of(before) != found:
+            return None
+        os.fchmod(fd, 0o444)
+        if flush:
+            os.fsync(fd)
+        failpoint("adopt.before-link")
+        os.link(path, final, follow_symlinks=False)
+        return stat_of(os.fstat(fd))
+    except OSError as error:
+        if error.errno in CANNOT_LINK:
+            return None
+        raise
+    finally:
+        os.close(fd)
+
+
+def publish_all(place: str, items: Sequence[tuple[bytes, str]], fsync: str) -> None:
+    """Write many small read-only files: all written, then all flushed, then all renamed.
+
+    `place` is the folder for temporaries, each item the content and the final path; `fsync` is
+    always or batch (both flush before the first rename) or off.
+    """
+    make_folder(place)
+    place_fd = os.open(place, _OPEN_FOLDER)
+    try:
+        with temp_folder(place_fd) as workshop:
+            for number, (data, _) in enumerate(items):
+                _write_new(str(number), data, workshop)
+            failpoint("publish-all.before-flush")
+            if fsync != "off":
+                _flush(workshop, len(items), each=fsync == "always")
+            failpoint("publish-all.before-rename")
+            _rename_all(workshop, [final for _, final in items], flush=fsync != "off")
+    finally:
+        os.close(place_fd)
+    failpoint("publish-all.after-rename")
+
+
+def _write_new(name: str, data: bytes, folder: int) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    fd = os.open(name, flags, 0o444, dir_fd=folder)
+    try:
+        write_all(fd, data)
+    finally:
+        os.close(fd)
+
+
+def _flush(folder: int, number: int, *, each: bool) -> None:
+    """Flush the files `0` to `number - 1` of a folder: one by one, or the disk when many."""
+    if not each and number > FLUSH_DISK_FROM:
+        sync_disk(folder)
+        return
+    for name in range(number):
+        fd = os.open(str(name), os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def sync_disk(fd: int) -> None:
+    """Flush the file system of an open file or folder (syncfs where the system has it)."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "syncfs"):
+        os.sync()
+    elif libc.syncfs(fd):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def _rename_all(workshop: int, finals: Sequence[str], *, flush: bool) -> None:
+    folders = {os.path.dirname(final) for final in finals}
+    for folder in folders:
+        make_folder(folder)
+    for number, final in enumerate(finals):
+        if not os.path.exists(final):
+            os.rename(str(number), final, src_dir_fd=workshop)
+    for folder in folders if flush else ():
+        sync_folder(folder)
 
 
 def open_temp(folder: str, mode: int = 0o644) -> tuple[int, str]:
@@ -161,8 +266,13 @@ def temp_folder(place: int) -> Iterator[int]:
 def _create_held(place: int, create: Callable[[str], int]) -> tuple[int, str]:
     """Create something under a fresh name and lock it, before anybody takes it for dead."""
     while True:
-        name = TEMP_PREFIX + secrets.token_hex(8)
-        fd = create(name)
+        name = TEMP_PREFIX + os.urandom(8).hex()
+        try:
+            fd = create(name)
+        except FileNotFoundError:  # taken for dead between being made and being opened
+            if not os.fstat(place).st_nlink:
+                raise
+            continue
         with contextlib.suppress(OSError):  # no locks on this disk: then nothing looks dead either
             fcntl.flock(fd, fcntl.LOCK_EX)
         if os.fstat(fd).st_nlink:
@@ -243,99 +353,3 @@ def open_regular(path: str, dir_fd: int | None = None) -> tuple[int, os.stat_res
         os.close(fd)
         raise EnvironmentFailed(f"{display(path)} turned into something that is not a file")
     return fd, found
-
-
-class Content(NamedTuple):
-    """What one read of a file saw: its name, its stat, and its bytes when it is small."""
-
-    oid: Oid
-    stat: Stat
-    data: bytes | None
-
-
-def read_content(path: str, *, sink: int | None = None) -> Content:
-    """Hash a file in one read; with `sink`, copy it to that descriptor on the way.
-
-    A file under `SMALL` bytes comes back as data and is not copied. The file is looked at before
-    and after: when it changed meanwhile it is read again, three times at most.
-
-    Raises:
-        EnvironmentFailed: when it will not hold still.
-    """
-    for _ in range(3):
-        fd, before = open_regular(path)
-        try:
-            content = _read_once(fd, stat_of(before), sink)
-            if content and stat_of(os.fstat(fd)) == content.stat:
-                return content
-        finally:
-            os.close(fd)
-    raise EnvironmentFailed(
-        f"{display(path)} changes while it is read",
-        hint="wait until its writer is done, then again",
-    )
-
-
-def _read_once(fd: int, found: Stat, sink: int | None) -> Content | None:
-    """Read a file of the size that was found; None when it turns out to have another."""
-    if found.size < SMALL:
-        data = _read_small(fd, found.size)
-        return Content(blob_oid(data), found, data) if len(data) == found.size else None
-    if sink is None:
-        oid, count = _hash_stream(fd, None, found.size)
-    else:
-        oid, count = _copy_stream(fd, sink, found.size)
-    return Content(oid, found, None) if count == found.size else None
-
-
-def _read_small(fd: int, size: int) -> bytes:
-    data = os.read(fd, size + 1)
-    while len(data) < size and (more := os.read(fd, size + 1 - len(data))):
-        data += more
-    return data
-
-
-def _hash_stream(fd: int, sink: int | None, size: int) -> tuple[Oid, int]:
-    """Hash what follows in a file, writing it to `sink`; return its name and how much it was."""
-    hasher = blob_hasher(size)
-    buffer = bytearray(CHUNK)
-    view = memoryview(buffer)
-    total = 0
-    while count := os.readv(fd, [buffer]):
-        hasher.update(view[:count])
-        total += count
-        if sink is not None:
-            write_all(sink, view[:count])
-    return Oid(hasher.hexdigest()), total
-
-
-def _copy_stream(source: int, target: int, size: int) -> tuple[Oid, int]:
-    """Make `target` a copy, sharing blocks where the disk can; return its name and its size."""
-    os.lseek(target, 0, os.SEEK_SET)
-    os.ftruncate(target, 0)
-    if reflink(source, target):
-        # The clone cannot change any more: its bytes are the ones that get the name.
-        return _hash_stream(target, None, size)
-    return _hash_stream(source, target, size)
-
-
-def reflink(source: int, target: int) -> bool:
-    """Let the file `target` share the blocks of `source`; say whether the disk could."""
-    try:
-        fcntl.ioctl(target, _FICLONE, source)
-    except OSError:
-        return False
-    return True
-
-
-def copy_verified(source: int, target: int, oid: Oid) -> bool:
-    """Copy an object to `target`, sharing blocks where possible; say whether it was `oid`."""
-    return _copy_stream(source, target, os.fstat(source).st_size)[0] == oid
-
-
-def hash_open(fd: int) -> Oid:
-    """Hash an open file from its beginning; the next read starts there again."""
-    os.lseek(fd, 0, os.SEEK_SET)
-    oid, _ = _hash_stream(fd, None, os.fstat(fd).st_size)
-    os.lseek(fd, 0, os.SEEK_SET)
-    return oid

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mlxrepo.codec import canonical
@@ -71,26 +71,41 @@ def remove_entry(text: str, section: str, name: str, source: str) -> str:
     return _close(page, changed, section, rest)
 
 
-def rename_value(text: str, section: str, name: str, key: str, new_value: str, source: str) -> str:
-    """Replace the scalar `key` of the entry `name` in `section` by `new_value`.
+def replace_scalars(
+    text: str, choose: Callable[[Node], Iterable[tuple[Node, str]]], source: str
+) -> str:
+    """Replace the scalars, keys or values, that `choose` picks below the root by new texts.
 
     Raises:
-        InputError: when there is no such entry or key, or its value is not a scalar on its line.
+        InputError: when one of them is not written on one line.
     """
     page = _open(text, source)
-    value = _find(page.root, section, source)[1]
-    entry = _find(value, name, f"{source}: {section}")[1]
-    old = _find(entry, key, f"{source}: {section}.{name}")[1]
-    if old.kind != "scalar" or old.style in ("|", ">"):
-        raise InputError(
-            f'"{key}" is not written on one line', hint="edit it by hand", where=old.where
-        )
-    written = scalar(new_value, flow="flow" in (value.style, entry.style))
-    space = " " if old.start == old.end else ""  # after a bare "key:"
-    changed = page.text[: old.start] + space + written + page.text[old.end :]
-    entries = plain(value)
-    entries[name] = {**entries[name], key: new_value}
-    return _close(page, changed, section, entries)
+    # By place: what an alias repeats is chosen more than once, and written once.
+    chosen = {node.start: (node, value) for node, value in choose(page.root)} if page.root else {}
+    changed = page.text
+    for _, (old, value) in sorted(chosen.items(), reverse=True):
+        if old.kind != "scalar" or old.style in ("|", ">"):
+            raise InputError(
+                "this is not written on one line", hint="edit it by hand", where=old.where
+            )
+        space = " " if old.start == old.end else ""  # after a bare "key:"
+        # Quoted where braces need it: this may stand in some.
+        changed = changed[: old.start] + space + scalar(value, flow=True) + changed[old.end :]
+    new = {start: value for start, (_, value) in chosen.items()}
+    return _checked(page, changed, _with_scalars(page.root, new), f"{len(new)} values")
+
+
+def _with_scalars(node: Node | None, new: Mapping[int, str]) -> Any:
+    """Return the value of a node with the scalars that begin at some places replaced."""
+    if node is None:
+        return {}
+    if node.kind == "map":
+        return {
+            new.get(key.start, key.text): _with_scalars(value, new) for key, value in node.value
+        }
+    if node.kind == "list":
+        return [_with_scalars(item, new) for item in node.value]
+    return new.get(node.start, node.value)
 
 
 # --- writing values -----------------------------------------------------------------------------
@@ -201,6 +216,11 @@ def _close(page: _Page, changed: str, section: str, entries: dict[str, Any]) -> 
     expected = {**(plain(page.root) or {}), section: entries}
     if not entries:
         del expected[section]
+    return _checked(page, changed, expected, section)
+
+
+def _checked(page: _Page, changed: str, expected: Any, what: str) -> str:
+    """Return the changed text if it says what is expected."""
     try:
         result = plain(read(changed.encode(), page.source, merge=False)) or {}
     except InputError:
@@ -210,9 +230,9 @@ def _close(page: _Page, changed: str, section: str, entries: dict[str, Any]) -> 
     if _INTRICATE.search(page.text):
         raise InputError(
             f"mlx cannot make this change in {page.source} without changing other values",
-            hint=f"edit {section} by hand: the file uses anchors, or blocks that keep line ends",
+            hint=f"edit {what} by hand: the file uses anchors, or blocks that keep line ends",
         )
-    raise AssertionError(f"an edit of {section} in {page.source} came out wrong")
+    raise AssertionError(f"an edit of {what} in {page.source} came out wrong")
 
 
 _INTRICATE = re.compile(r"(^|[\s\[{,])[&*]\S|[|>][0-9]*[+]", re.MULTILINE)

@@ -29,7 +29,8 @@ def test_the_table_says_of_a_command_what_it_says_of_itself(name: str) -> None:
 def test_help_lists_every_command_under_its_heading(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["-h"]) == 0
     text = capsys.readouterr().out
-    places = [text.index(f"\n{heading}:") for heading in ("Data", "Pipeline", "Compare", "Set-up")]
+    headings = ("Data", "Pipeline", "Compare", "Store", "Set-up")
+    places = [text.index(f"\n{heading}:") for heading in headings]
     assert places == sorted(places)
     for name, verb in COMMANDS.items():
         line = next(line for line in text.split("\n") if line.startswith(f"  {name} "))
@@ -93,9 +94,9 @@ def test_a_folder_that_is_not_there_is_named(
         (["commit"], "git commits; `mlx add` records data"),
         (["comit"], "git commits; `mlx add` records data"),
         (["remove", "x"], "use `mlx rm`"),
-        (["move", "a", "b"], "`mlx mv` is not available in this version"),
+        (["move", "a", "b"], "use `mlx mv`"),
         (["exp", "run"], "use `mlx repro`, and commit what it made with git"),
-        (["unprotect"], "`mlx unprotect` is not available in this version"),
+        (["drop"], "`mlx drop` is not available in this version"),
         (["push"], "`mlx push` is not available in this version"),
         (["qqqq"], "see `mlx -h`"),
     ],

@@ -63,7 +63,7 @@ def test_the_story_of_one_dataset(screen: Screen) -> None:
     screen.run("checkout")
     out, err = screen.run("rm", "data/my file.csv")
     assert out == "no longer tracked: data/my file.csv\n"
-    assert "next: git add data/.gitignore mlx.lock mlx.yaml && git commit" in err
+    assert f"next: git -C {project.root} add data/.gitignore mlx.lock mlx.yaml && " in err
 
 
 def test_documents_have_a_schema_and_say_everything(screen: Screen) -> None:
@@ -105,11 +105,11 @@ def test_errors_are_documents_too(screen: Screen) -> None:
 def test_names_that_are_no_text_can_be_printed(screen: Screen) -> None:
     name = os.fsdecode(b"caf\xe9\n.csv")
     screen.project.write(f"data/{name}", "x")
-    screen.json("add", "data")
+    screen.run("add", "data")
     screen.project.path(f"data/{name}").unlink()
-    out, _ = screen.run("status")
-    assert "\n.csv" not in out
-    assert screen.json("status")["artifacts"][0]["changes"][0]["path"] == name
+    assert "deleted: caf\\udce9\\n.csv" in screen.project.mlx("status").stdout
+    document = json.loads(screen.project.mlx("status", "--json").stdout)
+    assert document["artifacts"][0]["changes"][0]["path"] == name
     screen.run("checkout", "-v")
     assert screen.run("cat", f"data/{name}")[0] == "x"
 
@@ -186,3 +186,72 @@ def test_a_new_project_in_a_process_of_its_own(tmp_path_factory: pytest.TempPath
     assert "next: git add mlx.yaml .mlxignore .gitattributes && git commit" in done.stderr
     assert project.mlx("init").stdout == "nothing to do: this is an mlx project already\n"
     assert project.mlx("status").stdout == "clean: nothing is tracked yet (mlx add DATA)\n"
+
+
+def test_moving_data_and_the_store_and_looking_after_them(screen: Screen) -> None:
+    project = screen.project
+    project.write("data/a.csv", "a")
+    screen.run("add", "data/a.csv")
+    out, err = screen.run("mv", "data/a.csv", "b.csv")
+    assert out == "moved data/a.csv to b.csv (data:a)\n"
+    assert "mlx.lock mlx.yaml" in err
+    assert screen.json("mv", "data:a", "c.csv")["new"] == "c.csv"
+    screen.run("mv", "c.csv", code=2)
+
+    store = project.root.parent / "my store"
+    assert screen.run("store", "dir")[0] == f"{project.root}/.git/mlx\n"
+    assert screen.run("store", "move", str(store))[0].startswith("moved 1 object to ")
+    assert screen.json("store", "dir")["dir"] == str(store)
+    assert screen.json("store", "move", str(store))["objects"] == 0
+
+    assert screen.run("unprotect", "c.csv")[0].startswith("nothing to do")
+    project.path("c.csv").chmod(0o444)
+    assert screen.json("unprotect", "c.csv")["paths"] == ["c.csv"]
+
+    assert "ok    git" in screen.run("doctor")[0]
+    assert not screen.json("doctor")["failed"]
+    store.rename(project.root.parent / "gone")
+    out, _ = screen.run("doctor", code=1)
+    assert "fail  store" in out
+    assert screen.json("doctor", code=1)["failed"]
+
+
+def test_gc_tells_then_does_then_undoes(screen: Screen) -> None:
+    project = screen.project
+    project.write("a.txt", "a")
+    screen.run("add", "a.txt")
+    project.git("restore", "--source=HEAD", ".", check=False)
+    project.path("mlx.lock").unlink()
+    project.path(".git/mlx/worktree/placed.json").unlink()
+    out, err = screen.run("gc", "--grace", "0")
+    assert out.split()[:2] == ["would", "go"]
+    assert "1 B" in out
+    assert "mlx gc --yes" in err
+    assert screen.json("gc", "--yes", "--dry-run", "--grace", "0")["applied"] is False
+    out, err = screen.run("gc", "--yes", "--grace", "0")
+    assert "removed" in out
+    assert "--undo" in err
+    assert screen.run("gc", "--undo", "-n")[0].startswith("would bring back 1 file")
+    assert screen.run("gc", "--undo")[0] == "brought back 1 file of the store, 1 B\n"
+    assert screen.json("gc", "--yes", "--grace", "0")["unneeded"] == {"objects": 1, "size": 1}
+    assert screen.run("gc", "--empty-trash")[0] == "in the trash: 1 file, 1 B\n"
+    assert screen.json("gc", "--empty-trash", "-y")["applied"] is True
+    assert screen.run("gc", "--grace", "0")[0] == "nothing to do\n"
+    screen.run("gc", "--undo", code=3)
+    screen.run("gc", "--undo", "--empty-trash", code=2)
+    screen.run("gc", "--grace", "nan", code=2)
+    screen.run("gc", "--forget", "nowhere", code=2)
+
+
+def test_du_shows_artifacts_and_totals(screen: Screen) -> None:
+    screen.project.write("data/a.txt", "a" * 2000)
+    screen.run("add", "data/a.txt")
+    out, _ = screen.run("du")
+    assert "data/a.txt" in out
+    assert "workspace" in out
+    assert "2.0 KiB" in out
+    document = screen.json("du", "data:a")
+    (artifact,) = document["artifacts"]
+    assert (artifact["name"], artifact["unique"]) == ("data:a", 2000)
+    assert artifact["versions"][0]["workspace"] is True
+    screen.run("du", "data:b", code=2)

@@ -432,23 +432,27 @@ def settled(project: Project) -> dict[str, bytes]:
     return {path: data for path, data in project.files().items() if path not in left}
 
 
+def at_once(project: Project, commands: list[list[str]]) -> None:
+    """Run command lines at the same time; each has to succeed."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "mlxrepo", *words],
+            cwd=project.root,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for words in commands
+    ]
+    said = [process.communicate()[1] for process in running]
+    assert [process.returncode for process in running] == [0] * len(commands), said
+
+
 def test_two_at_once_on_different_paths_both_count(project: Project) -> None:
     names = [f"part{number}" for number in range(4)]
     for name in names:
         project.fill(f"data/{name}", 30)
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-m", "mlxrepo", "add", f"data/{name}"],
-            cwd=project.root,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name in names
-    ]
-    for process in running:
-        assert process.wait() == 0, process.stderr.read() if process.stderr else ""
-        process.communicate()
+    at_once(project, [["add", f"data/{name}"] for name in names])
     assert project.untracked() & set(project.files("data")) == {"data/.gitignore"}
     found = project.do(status)
     assert found.clean
@@ -460,15 +464,7 @@ def test_two_at_once_inside_one_folder_lose_nothing(project: Project) -> None:
     project.do(add, ["data"])
     for number in range(4):
         project.write(f"data/{number:04}.txt", f"edited {number}")
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-m", "mlxrepo", "-q", "add", f"data/{number:04}.txt"],
-            cwd=project.root,
-            stdout=subprocess.DEVNULL,
-        )
-        for number in range(4)
-    ]
-    assert [process.wait() for process in running] == [0] * 4
+    at_once(project, [["add", f"data/{number:04}.txt"] for number in range(4)])
     assert project.do(status).clean
 
 

@@ -196,7 +196,7 @@ def test_a_name_that_no_folder_may_hold_is_refused(name: str) -> None:
     ],
 )  # fmt: skip
 def test_a_line_in_any_other_spelling_is_refused(row: str) -> None:
-    assert "header" not in refused(lines(row))
+    assert ("header" in refused(lines(row))) is not row.isascii()
 
 
 @pytest.mark.parametrize(

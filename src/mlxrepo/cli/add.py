@@ -32,13 +32,7 @@ KINDS = {"dataset": "data", "feature": "feature", "model": "model"}
 )
 @click.argument("paths", nargs=-1)
 @click.option("--name", help="Name of the artifact; default: from the path.")
-@click.option(
-    "--kind",
-    type=click.Choice(list(KINDS)),
-    default="dataset",
-    show_default=True,
-    help="What the data is.",
-)
+@click.option("--kind", type=click.Choice(list(KINDS)), help="What it is; default: dataset.")
 @click.option("-u", "--update", is_flag=True, help="Record every tracked path that changed.")
 @click.pass_obj
 def command(
@@ -68,8 +62,8 @@ def command(
             out(f"  deleted: {display(path)}")
     if not done.updated:
         out("nothing changed")
-    elif done.to_commit:
-        say(screen, f"next: {render.git_add(done.to_commit)} && git commit")
+    if done.to_commit:
+        say(screen, render.next_step(repo.root, done.to_commit))
 
 
 def _line(updated: Updated) -> str:

@@ -9,6 +9,8 @@ from mlxrepo.cli.console import emit_json, out, progress, say, warn
 from mlxrepo.cli.options import Command
 from mlxrepo.cli.screen import Screen
 from mlxrepo.commands.checkout import CheckedOut, checkout
+from mlxrepo.commands.relink import relink as relink_files
+from mlxrepo.errors import InputError
 from mlxrepo.paths import display
 from mlxrepo.repo.repo import Repo
 
@@ -22,19 +24,25 @@ SHOWN_MISSING = 10
         ("git checkout HEAD~1 && mlx checkout", "code, data and models of an earlier commit"),
         ("mlx checkout data/images", "bring back one path"),
         ("mlx checkout --rev v1 model:fraud", "a model as it was at a tag"),
+        ("mlx checkout --relink data/images", "links again after mlx unprotect or a new mlx.link"),
         ("mlx checkout --force", "also over files that were never recorded; a copy is kept"),
     ],
 )
 @click.argument("targets", nargs=-1)
 @click.option("--rev", metavar="REV", help="Take what is recorded at a git revision.")
 @click.option("--force", is_flag=True, help="Replace unrecorded files; copies go to the trash.")
+@click.option("--relink", is_flag=True, help="Make clean files links again, as mlx.link says.")
 @click.pass_obj
-def command(screen: Screen, targets: tuple[str, ...], rev: str | None, force: bool) -> int:
+def command(
+    screen: Screen, targets: tuple[str, ...], rev: str | None, force: bool, relink: bool
+) -> int:
     """Bring the workspace to what is recorded.
 
     Only files that differ are touched. Bytes that the store does not have are never replaced
     without --force. mlx.lock stays as it is, also with --rev.
     """
+    if relink:
+        return _relink(screen, targets, alone=not (rev or force))
     with Repo.open(screen.cwd) as repo:
         done = checkout(repo, targets, rev=rev, force=force, progress=progress(screen))
     if screen.json:
@@ -42,6 +50,20 @@ def command(screen: Screen, targets: tuple[str, ...], rev: str | None, force: bo
     else:
         _show(screen, done)
     return 1 if done.missing else 0
+
+
+def _relink(screen: Screen, targets: tuple[str, ...], *, alone: bool) -> int:
+    if not alone:
+        raise InputError("--relink goes alone", hint="mlx checkout first, then --relink")
+    with Repo.open(screen.cwd) as repo:
+        done = relink_files(repo, targets, progress=progress(screen))
+    if screen.json:
+        emit_json("checkout", {"relinked": done.files, "modified": list(done.modified)})
+        return 0
+    out(f"relinked {units.count(done.files, 'file')}")
+    if done.modified:
+        say(screen, f"modified, left alone: {render.names(done.modified)}")
+    return 0
 
 
 def _show(screen: Screen, done: CheckedOut) -> None:

@@ -36,4 +36,4 @@ def command(screen: Screen) -> None:
         out("nothing to do: this is an mlx project already")
         return
     out(f"created {render.names(done.created)}")
-    say(screen, f"next: {render.git_add(done.created)} && git commit, then mlx add DATA")
+    say(screen, f"{render.next_step(repo.root, done.created)}, then mlx add DATA")

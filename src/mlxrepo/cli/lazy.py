@@ -26,12 +26,13 @@ class Verb(NamedTuple):
     heading: str
 
 
-DATA, PIPELINE, COMPARE, SET_UP = "Data", "Pipeline", "Compare", "Set-up"
+DATA, PIPELINE, COMPARE, STORE, SET_UP = "Data", "Pipeline", "Compare", "Store", "Set-up"
 
 # In the order of the help, under the headings in the order in which they first appear.
 COMMANDS: dict[str, Verb] = {
     "add": Verb("mlxrepo.cli.add", "Record files and folders in the store", DATA),
     "rm": Verb("mlxrepo.cli.rm", "Stop tracking data and remove it from the workspace", DATA),
+    "mv": Verb("mlxrepo.cli.mv", "Give tracked data another path", DATA),
     "status": Verb("mlxrepo.cli.status", "Show what differs from what is recorded", DATA),
     "checkout": Verb("mlxrepo.cli.checkout", "Bring the workspace to what is recorded", DATA),
     "ls": Verb("mlxrepo.cli.ls", "List what is tracked", DATA),
@@ -40,7 +41,13 @@ COMMANDS: dict[str, Verb] = {
     "dag": Verb("mlxrepo.cli.dag", "Draw the pipeline", PIPELINE),
     "metrics": Verb("mlxrepo.cli.metrics", "Show metrics and compare them", COMPARE),
     "params": Verb("mlxrepo.cli.params", "Compare parameters", COMPARE),
+    "gc": Verb("mlxrepo.cli.gc", "Free the space of what nothing needs", STORE),
+    "du": Verb("mlxrepo.cli.du", "Show what uses the space of the store", STORE),
+    "fsck": Verb("mlxrepo.cli.fsck", "Check the store, and mend it", STORE),
+    "unprotect": Verb("mlxrepo.cli.unprotect", "Make linked files private and writable", STORE),
+    "store": Verb("mlxrepo.cli.store", "Show where the objects are, or move them", STORE),
     "init": Verb("mlxrepo.cli.init", "Make this git repository an mlx project", SET_UP),
+    "doctor": Verb("mlxrepo.cli.doctor", "Look at git, disks, settings and store", SET_UP),
     "schema": Verb("mlxrepo.cli.schema", "Print the JSON Schema of mlx.yaml", SET_UP),
     "completion": Verb("mlxrepo.cli.completion", "Print the completion script of a shell", SET_UP),
 }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from shlex import quote
 from typing import Any
 
 from mlxrepo.cli import units
-from mlxrepo.paths import display
+from mlxrepo.paths import display, is_inside
 from mlxrepo.pipeline.report import StageReport
+from mlxrepo.repo.targets import Place
 from mlxrepo.store.compare import Change
 from mlxrepo.store.tree import Entry
 
@@ -67,8 +69,10 @@ def names(paths: Iterable[str], limit: int = 5) -> str:
     return ", ".join(listed[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
-def git_add(paths: Iterable[str]) -> str:
-    """Return the command that stages `paths`, fit for a shell."""
-    words = [quote(display(path)) for path in paths]
-    dashes = ["--"] if any(word.startswith("-") for word in words) else []
-    return " ".join(["git add", *dashes, *words])
+def next_step(root: str, paths: Iterable[str]) -> str:
+    """Return the line that says how to commit `paths`, to be typed where the user stands."""
+    here, git = os.path.realpath(os.getcwd()), "git"
+    if not is_inside(here, root):
+        here, git = root, f"git -C {quote(root)}"
+    words = " ".join(Place(root, here).word(path) for path in paths)
+    return f"next: {git} add {words} && {git} commit"

@@ -47,7 +47,7 @@ def command(screen: Screen, targets: tuple[str, ...], dry_run: bool, force: bool
     if dry_run:
         for report in done.stages:
             teller.end(report)
-    _sum_up(screen, done, dry_run)
+    _sum_up(screen, done)
     for report in done.stages:
         if report.error is not None:
             raise report.error
@@ -92,7 +92,7 @@ class _Teller:
                 tell(f"{display(report.stage)} | {line}")
 
 
-def _sum_up(screen: Screen, done: Repro, dry_run: bool) -> None:
+def _sum_up(screen: Screen, done: Repro) -> None:
     if screen.json:
         emit_event("repro", _document(done))
         return
@@ -116,7 +116,7 @@ def _sum_up(screen: Screen, done: Repro, dry_run: bool) -> None:
     else:
         listed = ", ".join(f"{n} {_WORDS.get(word, word)}" for word, n in counts.items())
         say(screen, f"{units.count(len(done.stages), 'stage')}: {listed}")
-        if not dry_run and not done.failed:
+        if done.to_commit:
             say(screen, "next: git add -A && git commit")
 
 

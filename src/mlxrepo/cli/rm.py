@@ -46,4 +46,5 @@ def command(screen: Screen, targets: tuple[str, ...], cached: bool, force: bool)
         out(f"left where they are, mlx never had them: {render.names(done.kept)}")
     if done.trash:
         say(screen, f"a copy of what was not recorded is in {done.trash}")
-    say(screen, f"next: {render.git_add(done.to_commit)} && git commit")
+    if done.to_commit:
+        say(screen, render.next_step(repo.root, done.to_commit))

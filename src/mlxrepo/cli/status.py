@@ -86,7 +86,7 @@ def _show_path(screen: Screen, path: PathStatus) -> None:
     if counts and path.changes[0].path:
         line += f"  {counts}"
     if path.absent:
-        line += f"  {units.count(path.absent, 'file')} absent: mlx checkout {display(path.path)}"
+        line += f"  {units.count(path.absent, 'file')} absent: mlx checkout {path.address}"
     out(line)
     inside = [change for change in path.changes if change.path]
     for change in inside if screen.verbose else inside[:SHOWN_CHANGES]:

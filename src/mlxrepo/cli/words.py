@@ -47,9 +47,9 @@ FOREIGN = {
 
 # Commands of later versions, by their own name or DVC's.
 _LATER = """
-accept attribute audit bisect ci diff doctor drop du export fetch fsck gc get impact import
-import-url install lineage lock log migrate model mv plots pull purge push queue remote rollback
-runs store uninstall unprotect update verify why
+accept attribute audit bisect ci diff drop export fetch get impact import
+import-url install lineage lock log migrate model plots pull purge push queue remote rollback
+runs uninstall update verify why
 """
 LATER = frozenset(_LATER.split())
 

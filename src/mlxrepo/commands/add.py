@@ -21,7 +21,6 @@ from mlxrepo.repo.project import Artifact, check_name
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.schema import RESERVED
 from mlxrepo.repo.update import Updated, gone, modified, update_tracked
-from mlxrepo.store.compare import Change, changes
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -85,8 +84,8 @@ def add(
     for tracked, path in known:
         if tracked is not None:
             updated.append(update_tracked(repo, tracked, path, progress=progress))
-            touched.append(tracked.lock)
-    return Added(tuple(updated), tuple(sorted(set(touched))))
+            touched += _files_of(repo, tracked)
+    return Added(tuple(updated), tuple(repo.git.uncommitted(touched)))
 
 
 def add_modified(repo: Repo, *, progress: Progress = SILENT) -> Added:
@@ -99,9 +98,17 @@ def add_modified(repo: Repo, *, progress: Progress = SILENT) -> Added:
     found = modified(repo, data)
     for item in found:
         if not os.path.lexists(repo.full(item.path)):
-            raise gone(item.path)
+            raise gone(repo, item.path)
     updated = [update_tracked(repo, item, item.path, progress=progress) for item in found]
-    return Added(tuple(updated), tuple(sorted({item.lock for item in found})))
+    touched = [path for item in found for path in _files_of(repo, item)]
+    return Added(tuple(updated), tuple(repo.git.uncommitted(touched)))
+
+
+def _files_of(repo: Repo, tracked: Tracked) -> list[RepoPath]:
+    """Return the files that git keeps about an artifact; an add that was killed wrote some."""
+    artifact = repo.declared.artifacts.get(tracked.address)
+    declared = [RepoPath(artifact.where.file)] if artifact else []
+    return [tracked.lock, join(parent(tracked.path), gitignore.NAME), *declared]
 
 
 # looking, before anything is written
@@ -125,7 +132,7 @@ def _tracked(repo: Repo, path: RepoPath) -> Tracked | None:
         raise InputError(
             f"{display(path)} is recorded as made by stage {display(tracked.address)}, which is "
             "no longer declared",
-            hint=f"mlx repro forgets the stage, then mlx add {display(path)}",
+            hint=f"mlx repro forgets the stage, then mlx add {repo.place.word(path)}",
         )
     return tracked
 
@@ -138,11 +145,15 @@ def _check_known(
     if kind and tracked.role != kind:
         raise InputError(
             f"{display(tracked.path)} is recorded as {tracked.address}",
-            hint=f"mlx rm --cached {display(tracked.path)}, then add it anew",
+            hint=f"mlx rm --cached {repo.place.word(tracked.path)}, then add it anew",
         )
     for part in (*ancestors(path), path):
         is_folder = part != path or os.path.isdir(repo.full(path))
-        if part != tracked.path and is_inside(part, tracked.path) and repo.ignored(part, is_folder):
+        if (
+            part != tracked.path
+            and is_inside(part, tracked.path)
+            and repo.rules.ignored(part, is_folder)
+        ):
             raise InputError(f"{display(part)} is left out by .mlxignore", hint="edit .mlxignore")
 
 
@@ -192,7 +203,7 @@ def _check_here(repo: Repo, path: RepoPath) -> None:
             hint="copy or move the data here, then mlx add it",
         )
     if name_of(path) in KEPT_BY_GIT:
-        raise InputError(f"{display(path)} belongs in git", hint=f"git add {display(path)}")
+        raise InputError(f"{display(path)} belongs in git", hint=f"git add {repo.place.word(path)}")
 
 
 def _refuse_overlap(repo: Repo, path: RepoPath) -> None:
@@ -202,7 +213,7 @@ def _refuse_overlap(repo: Repo, path: RepoPath) -> None:
     if inside:
         raise InputError(
             f"{display(path)} holds {display(inside[0])}, which is tracked by itself",
-            hint=f"mlx rm --cached {display(inside[0])} first, or add other paths",
+            hint=f"mlx rm --cached {repo.place.word(inside[0])} first, or add other paths",
         )
     project = next((file for file in repo.project_paths if is_inside(file, path)), None)
     if project:
@@ -216,11 +227,12 @@ def _refuse_in_git(repo: Repo, paths: list[RepoPath]) -> None:
     in_git = repo.git.tracked(paths)
     if in_git:
         path = next(path for path in paths if is_inside(in_git[0], path))
+        word = repo.place.word(path)
         raise InputError(
             f"git tracks {display(in_git[0])}"
             + (f" and {len(in_git) - 1} more files" if len(in_git) > 1 else "")
             + "; a file belongs to git or to mlx, not to both",
-            hint=f"git rm -r --cached {display(path)}, then mlx add {display(path)}",
+            hint=f"git rm -r --cached {word}, then mlx add {word}",
         )
 
 
@@ -248,7 +260,7 @@ def _project_file(repo: Repo, path: RepoPath) -> RepoPath:
 def _name(repo: Repo, path: RepoPath, name: str | None, kind: str | None, taken: set[str]) -> _New:
     artifact = repo.declared.artifact_at(path)
     if artifact is not None:
-        return _as_declared(path, artifact, name, kind)
+        return _as_declared(repo, path, artifact, name, kind)
     if name is None:
         name = _free_name(path, taken)
     check_name(name, "artifact")
@@ -258,12 +270,14 @@ def _name(repo: Repo, path: RepoPath, name: str | None, kind: str | None, taken:
     return _New(path, kind or "data", name, _project_file(repo, path), False)
 
 
-def _as_declared(path: RepoPath, artifact: Artifact, name: str | None, kind: str | None) -> _New:
+def _as_declared(
+    repo: Repo, path: RepoPath, artifact: Artifact, name: str | None, kind: str | None
+) -> _New:
     if artifact.path != path:
         raise InputError(
             f"{display(path)} lies inside {display(artifact.path)}, which is declared but not "
             f"recorded ({artifact.where})",
-            hint=f"mlx add {display(artifact.path)}",
+            hint=f"mlx add {repo.place.word(artifact.path)}",
         )
     if (name or artifact.name, kind or artifact.kind) != (artifact.name, artifact.kind):
         raise InputError(
@@ -321,7 +335,4 @@ def _store(repo: Repo, new: _New, progress: Progress) -> Updated:
         entry = repo.scan(batch=batch, progress=progress).entry(new.path)
     if entry is None:
         raise InputError(f"{display(new.path)} is not here", hint="it was removed meanwhile")
-    differ: tuple[Change, ...] = tuple(changes(repo.store.tree, None, entry))
-    return Updated(
-        new.path, new.address, None, entry, differ, 0, 0, batch.new_objects, batch.new_bytes
-    )
+    return Updated(new.path, new.address, None, entry, (), 0, 0, batch.new_objects, batch.new_bytes)

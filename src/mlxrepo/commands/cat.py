@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from mlxrepo.errors import InputError
 from mlxrepo.paths import display
 from mlxrepo.repo.repo import Repo
@@ -30,14 +32,14 @@ def cat(repo: Repo, target: str, fd: int, *, rev: str | None = None) -> int:
     if entry is None:
         raise InputError(
             f"{display(path)} is not recorded in {display(item.path)}",
-            hint=f"mlx ls {display(item.path)}",
+            hint=f"mlx ls {repo.place.word(item.path)}",
         )
     if entry.kind == "tree":
-        raise InputError(f"{display(path)} is a folder", hint=f"mlx ls {display(path)}")
+        raise InputError(f"{display(path)} is a folder", hint=f"mlx ls {repo.place.word(path)}")
     if not item.cache:
         raise InputError(
             f"git keeps {display(path)}, mlx does not",
-            hint=f"git show {rev or 'HEAD'}:{display(path)}",
+            hint=f"git show {quote(rev or 'HEAD')}:{quote(display(path))}",
         )
     repo.store.stream(entry, fd)
     return entry.size

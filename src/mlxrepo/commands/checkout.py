@@ -9,10 +9,12 @@ from typing import NamedTuple
 from mlxrepo.errors import InputError, ObjectMissing, Refused
 from mlxrepo.paths import RepoPath, ancestors, display, is_inside, parent
 from mlxrepo.progress import SILENT, Progress
+from mlxrepo.repo.declared import SECTIONS
 from mlxrepo.repo.observed import Tracked
+from mlxrepo.repo.owned import refuse_links
 from mlxrepo.repo.placed import Placed
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.targets import resolve_tracked
+from mlxrepo.repo.targets import Place, resolve_tracked
 from mlxrepo.repo.trash import to_trash
 from mlxrepo.store.compare import same
 from mlxrepo.store.materialize import Plan, Side, clean_temporaries, plan
@@ -84,12 +86,13 @@ def checkout(
     scan, placed = repo.scan(progress=progress), repo.placed
     with repo.store.batch() as batch:
         search = _Search(repo.store, batch, scan)
-        items = [search.obtain(_item(scan, placed, *match)) for match in chosen]
+        items = [search.obtain(_item(repo.place, scan, placed, *match)) for match in chosen]
     named = {item.path for item in observed.tracked()}
     forgotten = [] if targets or rev else [top for top in placed if top not in named]
     behind = _left_behind(repo, scan, placed, forgotten, named)
     plans = [_plan(repo, scan, item) for item in (*behind, *items) if not _is_done(item)]
-    trash = _make_room(repo, plans, force=force)
+    made = {item.path for item, _ in chosen if item.role not in SECTIONS}
+    trash = _make_room(repo, plans, made, force=force)
     _hide(repo, [item for item in items if not _is_done(item)])
     _apply(repo, plans, progress)
     _note(repo, items, forgotten)
@@ -118,14 +121,15 @@ def _missing(items: list[_Item]) -> list[tuple[RepoPath, int]]:
 # what belongs where
 
 
-def _item(scan: Scan, placed: Placed, tracked: Tracked, path: RepoPath) -> _Item:
+def _item(place: Place, scan: Scan, placed: Placed, tracked: Tracked, path: RepoPath) -> _Item:
+    refuse_links(place.root, parent(path))
     below = path[len(tracked.path) + 1 :]
     wanted = find(scan.tree, tracked.entry, below)
     before = _placed_at(scan, placed, path)
     if wanted is None and before is None:
         raise InputError(
             f"{display(path)} is not recorded in {display(tracked.path)}",
-            hint=f"mlx ls {display(tracked.path)}",
+            hint=f"mlx ls {place.word(tracked.path)}",
         )
     here = scan.entry(path, top=tracked.path)
     return _Item(tracked.path, path, wanted, here, before)
@@ -220,15 +224,18 @@ def _plan(repo: Repo, scan: Scan, item: _Item) -> Plan:
     return plan(item.path, side, scan.tree, repo.store.has_entry, top=item.top)
 
 
-def _make_room(repo: Repo, plans: list[Plan], *, force: bool) -> str | None:
+def _make_room(repo: Repo, plans: list[Plan], made: set[RepoPath], *, force: bool) -> str | None:
+    """Move what is unsaved to the trash; `made` are outs, which `mlx add` would not record."""
     unsaved = [path for steps in plans for path in steps.unsaved]
     if not unsaved:
         return None
     if not force:
         more = f" and {len(unsaved) - 1} more files" if len(unsaved) > 1 else ""
+        is_made = any(made.intersection((path, *ancestors(path))) for path in unsaved)
+        add = "" if is_made else "mlx add records them; "
         raise Refused(
             f"{display(unsaved[0])}{more} would be replaced, and nothing else has these bytes",
-            hint="mlx add records them; --force replaces them and keeps a copy in the trash",
+            hint=f"{add}--force replaces them and keeps a copy in the trash",
         )
     return to_trash(repo, unsaved)
 

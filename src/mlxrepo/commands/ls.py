@@ -43,7 +43,7 @@ def ls(
         if entry is None:
             raise InputError(
                 f"{display(path)} is not recorded in {display(item.path)}",
-                hint=f"mlx ls {display(item.path)}",
+                hint=f"mlx ls {repo.place.word(item.path)}",
             )
         if entry.kind == "tree" and (len(found) == 1 or recursive):
             rows += _children(repo, path, entry, recursive)

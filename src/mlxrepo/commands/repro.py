@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mlxrepo.paths import RepoPath, is_inside
 from mlxrepo.pipeline.aside import recover
 from mlxrepo.pipeline.check import check
+from mlxrepo.pipeline.decide import UP_TO_DATE
 from mlxrepo.pipeline.engine import Engine
 from mlxrepo.pipeline.graph import Graph, build_graph, read_paths
 from mlxrepo.pipeline.judge import Judge
@@ -28,7 +29,8 @@ class Repro:
     """One report per stage in order; `updated` is changed data that was recorded first.
 
     `unversioned` are dependencies that neither git nor mlx keeps, `forgotten` recorded stages
-    that are no longer declared, `recovered` outs put back because the run before was killed.
+    that are no longer declared, `recovered` outs put back because the run before was killed;
+    `to_commit` says that something was done and git has something to commit.
     """
 
     stages: tuple[StageReport, ...]
@@ -36,6 +38,7 @@ class Repro:
     unversioned: tuple[RepoPath, ...] = ()
     forgotten: tuple[str, ...] = ()
     recovered: tuple[RepoPath, ...] = ()
+    to_commit: bool = False
 
     @property
     def failed(self) -> bool:
@@ -74,7 +77,10 @@ def repro(
         forgotten = () if targets else _forget(repo)
     ran = [report.stage for report in reports if report.outcome == "ran"]
     unversioned = _unversioned(repo, graph, ran)
-    return Repro(tuple(reports), updated, unversioned, forgotten, tuple(recovered))
+    idle = all(report.outcome == UP_TO_DATE for report in reports)
+    failed = any(report.error is not None for report in reports)
+    to_commit = not idle and not failed and repo.git.is_dirty()
+    return Repro(tuple(reports), updated, unversioned, forgotten, tuple(recovered), to_commit)
 
 
 def _check(judge: Judge, graph: Graph, chosen: list[str]) -> None:

@@ -73,7 +73,9 @@ def rm(repo: Repo, targets: Sequence[str], *, cached: bool = False, force: bool 
     repo.reveal(whole)
     touched.update(join(parent(path), gitignore.NAME) for path in whole)
     kept = tuple(path for steps in plans for path in steps.kept)
-    return Removed(tuple(item.path for item in chosen), kept, trash, tuple(sorted(touched)))
+    return Removed(
+        tuple(item.path for item in chosen), kept, trash, tuple(repo.git.uncommitted(touched))
+    )
 
 
 def _choose_all(repo: Repo, targets: Sequence[str]) -> list[_Chosen]:

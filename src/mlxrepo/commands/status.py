@@ -128,7 +128,7 @@ def _wanted(repo: Repo, targets: Sequence[str]) -> _Wanted:
         else:
             found = [path] if any(_touch(path, p) for p in (*known, *declared.outs)) else []
         if not found or target.version:
-            raise not_recorded(text, target, tracked, declared)
+            raise not_recorded(text, target, repo.place, tracked, declared)
         wanted.paths.extend(found)
     wanted.stages.extend(
         stage.address for out, (stage, _) in declared.outs.items() if wanted.holds(out)

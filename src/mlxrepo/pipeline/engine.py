@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -36,7 +35,7 @@ class Engine:
         self.repo = judge.repo
         self.graph = graph
         self.listener = listener
-        self.run_id = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(3)
+        self.run_id = time.strftime("%Y%m%d-%H%M%S-") + os.urandom(3).hex()
         self.reports: list[StageReport] = []
         self._recorder = Recorder(self.repo)
         self._jobs = jobs

@@ -47,5 +47,5 @@ class Hider:
     def _ask(self) -> set[RepoPath]:
         git = self._repo.git
         self._in_git = git.tracked(self._paths)
-        self._visible = set(self._paths) - {RepoPath(p) for p in git.ignored(self._paths)}
+        self._visible = set(self._paths) - {RepoPath(p) for p in git.hidden(self._paths)}
         return self._visible

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from mlxrepo.errors import CannotDecide, EnvironmentFailed, InputError
-from mlxrepo.paths import display
+from mlxrepo.paths import RepoPath, display
 
 # git sets these for hooks and aliases; passed on, they make git answer for the wrong repository.
 LOCAL_VARIABLES = (
@@ -96,10 +96,11 @@ def _common_dir(git_dir: str) -> str:
 
 
 class Git:
-    """git, asked about one worktree."""
+    """git, asked about one worktree; with `git_dir` about that one, wherever `root` lies."""
 
-    def __init__(self, root: str):
+    def __init__(self, root: str, git_dir: str | None = None):
         self.root = root
+        self._chosen = [f"--git-dir={git_dir}"] if git_dir else []
 
     def run(
         self, *words: str, input: bytes | None = None, accept: Sequence[int] = (0,)
@@ -113,7 +114,7 @@ class Git:
 
         try:
             done = subprocess.run(
-                ["git", "-C", self.root, *words],
+                ["git", "-C", self.root, *self._chosen, *words],
                 input=input,
                 stdin=subprocess.DEVNULL if input is None else None,
                 capture_output=True,
@@ -193,6 +194,17 @@ class Git:
         _, out = self.run("ls-files", "-z", "--full-name", "--", *specs)
         return [os.fsdecode(path) for path in out.split(b"\0")[:-1]]
 
+    def uncommitted(self, paths: Iterable[str]) -> list[RepoPath]:
+        """Return those of these files that differ from HEAD or are not in it, sorted."""
+        specs = [f":(top,literal){path}" for path in sorted(set(paths))]
+        if not specs:
+            return []
+        _, out = self.run(
+            "--no-optional-locks", "status", "--porcelain", "-z", "--no-renames",
+            "--untracked-files=all", "--", *specs,
+        )  # fmt: skip
+        return sorted(RepoPath(os.fsdecode(row[3:])) for row in out.split(b"\0")[:-1])
+
     def project_files(self, name: str) -> list[str]:
         """Return every file called `name` that git tracks or does not ignore."""
         _, out = self.run(
@@ -200,6 +212,11 @@ class Git:
             "--deduplicate", "--", f":(top,glob)**/{name}",
         )  # fmt: skip
         return sorted(os.fsdecode(path) for path in out.split(b"\0")[:-1])
+
+    def is_dirty(self) -> bool:
+        """Say whether git has something to commit, untracked files included."""
+        _, out = self.run("--no-optional-locks", "status", "--porcelain", "-z")
+        return bool(out)
 
     def ignored(self, paths: Sequence[str]) -> set[str]:
         """Return those of `paths` that git ignores."""

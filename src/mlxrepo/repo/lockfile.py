@@ -1,7 +1,8 @@
 """mlx.lock: what mlx observed. The format, and why it merges, is in docs/formats.md.
 
-A header line, then for each record a line with its name and a line with the record. The name line
-never changes while the record does, so git sees neighbouring records as separate changes.
+A header line, then for each record a blank line, a line with its name, and a line with the record.
+The first two never change while the record does, so git sees neighbouring records as separate
+changes, and a new record next to a changed one too.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def encode_lock(records: Mapping[str, Record]) -> bytes:
     """Return the text of a lockfile, records sorted by name."""
     lines = [canonical({"format": FORMAT, "oid": ALGORITHM})]
     for name in sorted(records):
-        lines += [canonical(name), canonical(_to_json(records[name]))]
+        lines += [b"", canonical(name), canonical(_to_json(records[name]))]
     return b"\n".join(lines) + b"\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,17 +14,19 @@ from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo import gitignore, layout
 from mlxrepo.repo.declared import Declared, declare
 from mlxrepo.repo.git import Git, GitDirs, find
-from mlxrepo.repo.ignore import load_ignored
+from mlxrepo.repo.ignore import IgnoreRules
 from mlxrepo.repo.lockfile import Records, encode_lock, parse_lock
 from mlxrepo.repo.mutex import mutex
 from mlxrepo.repo.observed import Observed, observe
 from mlxrepo.repo.owned import refuse_links, write_owned
 from mlxrepo.repo.placed import Placed, read_placed, write_placed
+from mlxrepo.repo.registered import Registered, register
 from mlxrepo.repo.settings import Settings
+from mlxrepo.repo.shared_store import is_shared, share
 from mlxrepo.repo.targets import Place
 from mlxrepo.store.materialize import Workspace
-from mlxrepo.store.objects import Batch, Store
-from mlxrepo.store.snapshot import Ignored, Scan
+from mlxrepo.store.objects import FSYNC, LINKS, Batch, Store
+from mlxrepo.store.snapshot import Scan
 from mlxrepo.store.statcache import StatCache
 
 
@@ -84,7 +87,18 @@ class Repo:
     @cached_property
     def store(self) -> Store:
         """The objects."""
-        return Store(self._store_folder())
+        folder = self._store_folder()
+        if is_shared(self.settings):
+            share(folder)
+        if os.path.isdir(folder):
+            main = self.root if self.git_dir == self.common_dir else None
+            with contextlib.suppress(PermissionError):
+                register(folder, Registered(self.common_dir, main))
+        return Store(
+            folder,
+            link=self.settings.choice("link", LINKS),
+            fsync=self.settings.choice("fsync", FSYNC),
+        )
 
     def _store_folder(self) -> str:
         chosen = os.path.expanduser(self.settings.get("store"))
@@ -101,9 +115,9 @@ class Repo:
         return StatCache(self.worktree_file(layout.STAT_CACHE))
 
     @cached_property
-    def ignored(self) -> Ignored:
-        """The predicate of .mlxignore."""
-        return load_ignored(self.root)
+    def rules(self) -> IgnoreRules:
+        """The rules of .mlxignore."""
+        return IgnoreRules(self.root)
 
     @cached_property
     def project_paths(self) -> list[RepoPath]:
@@ -173,13 +187,16 @@ class Repo:
             self.cache,
             self.store,
             batch=batch,
-            ignored=self.ignored,
+            ignored=self.rules.ignored,
+            rules=self.rules.digest,
             progress=progress,
         )
 
     def workspace(self, progress: Progress = SILENT) -> Workspace:
         """Return the writer of workspace files."""
-        return Workspace(self.root, self.store, self.cache, progress=progress)
+        return Workspace(
+            self.root, self.store, self.cache, rules=self.rules.digest, progress=progress
+        )
 
     def mutex(self, what: str) -> AbstractContextManager[None]:
         """Return the mutex of this worktree's committed files and of what is placed."""
@@ -260,6 +277,8 @@ class Repo:
         """Write what is still to be noted."""
         if "cache" in self.__dict__:
             self.cache.close()
+        if "store" in self.__dict__:
+            self.store.close()
 
     def __enter__(self) -> Repo:
         return self

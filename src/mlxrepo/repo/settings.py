@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mlxrepo.errors import InputError
 from mlxrepo.repo.git import Git
+
+# Every setting there is, as the user writes it; git compares names without case.
+SETTINGS = ("fsync", "gcGrace", "link", "shared", "store")
 
 
 class Settings:
@@ -18,6 +23,25 @@ class Settings:
         if self._values is None:
             self._values = self._git.config()
         return self._values.get(name, default)
+
+    def names(self) -> list[str]:
+        """Return the settings that are set, in lower case, also unknown ones."""
+        self.get("")
+        return sorted(self._values or ())
+
+    def choice(self, name: str, words: Sequence[str]) -> str:
+        """Return one of `words`, the first when nothing is set.
+
+        Raises:
+            InputError: when the setting is another word.
+        """
+        text = self.get(name) or words[0]
+        if text not in words:
+            raise InputError(
+                f'the setting mlx.{name} is "{text}", not one of {", ".join(words)}',
+                hint=f"git config mlx.{name} {words[0]}",
+            )
+        return text
 
     def number(self, name: str, default: int) -> int:
         """Return a whole number that is at least 1.

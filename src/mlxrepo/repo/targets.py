@@ -9,7 +9,9 @@ A prefix decides; `./x` is always a path; otherwise a stage of that name comes b
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Iterable
+from shlex import quote
 from typing import NamedTuple
 
 from mlxrepo.errors import InputError
@@ -38,6 +40,11 @@ class Place(NamedTuple):
 
     root: str
     cwd: str
+
+    def word(self, path: str) -> str:
+        """Return a repository path as the user would type it where they stand, for a shell."""
+        typed = os.path.relpath(os.path.join(self.root, path), self.cwd)
+        return quote(display(f"./{typed}" if typed.startswith(("-", "~")) else typed))
 
 
 def parse_target(text: str, place: Place, stages: Iterable[str]) -> Target:
@@ -84,7 +91,7 @@ def resolve_tracked(
         _refuse_version(text, target)
         matches = _matches(target, tracked, declared())
         if not matches:
-            raise not_recorded(text, target, tracked, declared())
+            raise not_recorded(text, target, place, tracked, declared())
         found += [match for match in matches if match not in found]
     paths = {path for _, path in found}
     return [(item, path) for item, path in found if paths.isdisjoint(ancestors(path))]
@@ -120,19 +127,23 @@ def _matches(
 
 
 def not_recorded(
-    text: str, target: Target, tracked: list[Tracked], declared: Declared
+    text: str, target: Target, place: Place, tracked: list[Tracked], declared: Declared
 ) -> InputError:
     """Return the error for a target that means nothing recorded, with the nearest that does."""
-    if target.kind == "path":
-        known = [item.path for item in tracked] + list(declared.stages)
-        verb = "mlx repro" if declared.maker(target.name) else "mlx add"
-        verb = f"{verb} {display(text)}"
-    else:
+    error = f'nothing is recorded for "{display(text)}"'
+    if target.kind != "path":
         known = [item.address for item in tracked] + list(declared.artifacts)
-        verb = "mlx status"
-    near = difflib.get_close_matches(text, sorted(set(known)), 1)
-    hint = f"did you mean {near[0]}?" if near else verb
-    return InputError(f'nothing is recorded for "{display(text)}"', hint=hint)
+        near = difflib.get_close_matches(text, sorted(set(known)), 1)
+        return InputError(error, hint=f"did you mean {near[0]}?" if near else "mlx status")
+    paths = {str(item.path): place.word(item.path) for item in tracked}
+    words = {**{address: quote(address) for address in declared.stages}, **paths}
+    if place.cwd != place.root and any(is_inside(text, item.path) for item in tracked):
+        return InputError(error, hint=f"did you mean {place.word(text)}?")  # typed from the root
+    near = difflib.get_close_matches(target.name, sorted(words), 1)
+    if near:
+        return InputError(error, hint=f"did you mean {words[near[0]]}?")
+    verb = "mlx repro" if declared.maker(target.name) else "mlx add"
+    return InputError(error, hint=f"{verb} {place.word(target.name)}")
 
 
 def resolve_stages(texts: Iterable[str], place: Place, declared: Declared) -> list[str]:

@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mlxrepo.errors import InputError, Refused
-from mlxrepo.paths import RepoPath, display
+from mlxrepo.paths import RepoPath, display, parent
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.lockfile import DataRecord, Records
 from mlxrepo.repo.observed import Tracked
+from mlxrepo.repo.owned import refuse_links
 from mlxrepo.repo.repo import Repo
 from mlxrepo.store.compare import Change, changes, presence, same
 from mlxrepo.store.snapshot import Scan
@@ -51,10 +52,11 @@ def update_tracked(
 
     Raises:
         InputError: when nothing is at `path` and nothing is recorded there.
-        Refused: when nothing is left of the whole tracked path.
+        Refused: when nothing is left of the whole tracked path, or it lies behind a link.
         ObjectMissing: when the recorded listing, needed for absent files, is not in the store.
     """
     below = path[len(tracked.path) + 1 :]
+    refuse_links(repo.root, parent(path))
     with repo.store.batch() as batch:
         scan = repo.scan(batch=batch, progress=progress)
         here = scan.entry(path, top=tracked.path)
@@ -68,7 +70,7 @@ def update_tracked(
             merged = presence(scan.tree, scan.put_tree, here, *before)
             entry = _whole(scan, old, below, merged.entry)
             if entry is None:
-                raise gone(path)
+                raise gone(repo, path)
             now_placed = _whole(scan, placed, below, here)
             batch.publish()
             records[tracked.address] = DataRecord(tracked.path, entry)
@@ -81,11 +83,12 @@ def update_tracked(
     )  # fmt: skip
 
 
-def gone(path: RepoPath) -> Refused:
+def gone(repo: Repo, path: RepoPath) -> Refused:
     """Return the error for a tracked path of which nothing is left."""
+    word = repo.place.word(path)
     return Refused(
         f"{display(path)} is gone",
-        hint=f"mlx checkout {display(path)} brings it back, mlx rm {display(path)} forgets it",
+        hint=f"mlx checkout {word} brings it back, mlx rm {word} forgets it",
     )
 
 

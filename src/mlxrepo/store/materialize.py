@@ -11,28 +11,27 @@ import contextlib
 import errno
 import os
 import stat as statlib
-import time
-from collections import deque
 from collections.abc import Iterable
 from itertools import groupby
 
 from mlxrepo import files
 from mlxrepo.errors import Damaged, Refused
-from mlxrepo.files import stat_of
+from mlxrepo.files import Stat, stat_of
 from mlxrepo.hashing import Oid
 from mlxrepo.paths import RepoPath, bad_link, display, name_of, parent
 from mlxrepo.progress import SILENT, Progress
+from mlxrepo.store.links import link_object
 from mlxrepo.store.objects import Store
 from mlxrepo.store.plan import Plan, Side, Write, plan
+from mlxrepo.store.snapshot import Rules, no_rules
 from mlxrepo.store.statcache import (
-    RACY_NS,
     Folder,
     Seen,
     StatCache,
     listing_print,
     single_key,
 )
-from mlxrepo.store.tree import check_depth
+from mlxrepo.store.tree import Entry, check_depth
 
 __all__ = ["Plan", "Side", "Workspace", "Write", "clean_temporaries", "plan"]
 
@@ -42,12 +41,20 @@ _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class Workspace:
     """Writes below one folder, through descriptors."""
 
-    def __init__(self, root: str, store: Store, cache: StatCache, *, progress: Progress = SILENT):
+    def __init__(
+        self,
+        root: str,
+        store: Store,
+        cache: StatCache,
+        *,
+        rules: Rules = no_rules,
+        progress: Progress = SILENT,
+    ):
         self.root = root
         self._store = store
         self._cache = cache
+        self._rules = rules
         self._progress = progress
-        self._young: deque[tuple[int, str, Folder]] = deque()
 
     def write(self, items: Iterable[Write]) -> None:
         """Put each entry at its path: whole folders where none is, files one by one elsewhere."""
@@ -59,7 +66,6 @@ class Workspace:
                         self._put(folder, workshop, item)
             finally:
                 os.close(folder)
-        self._settle(everything=True)
 
     def remove(self, paths: Iterable[RepoPath]) -> None:
         """Remove files and links."""
@@ -170,9 +176,11 @@ class Workspace:
             self._make(workshop, name, item.path, item)
             files.failpoint("materialize.before-rename")
             self._rename(workshop, folder, name, item)
-            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            is_link = item.entry.kind == "symlink"
+            found = os.stat(name, dir_fd=folder, follow_symlinks=not is_link)
             seen = Seen(stat_of(found), item.entry)
-            self._note(single_key(item.path), Folder(b"", item.entry, {name: seen}))
+            place = os.path.join(self.root, parent(item.path))
+            self._cache.put_new(single_key(item.path), Folder(b"", item.entry, {name: seen}), place)
         elif _is_folder(name, folder):
             self._put_into(folder, workshop, item)
         else:
@@ -189,17 +197,6 @@ class Workspace:
                 self._put(below, workshop, Write(path, entry, False, item.top))
         finally:
             os.close(below)
-
-    def _note(self, key: str, folder: Folder) -> None:
-        """Keep what was just written until it is old enough for the stat cache to believe it."""
-        self._young.append((time.time_ns(), key, folder))
-        self._settle()
-
-    def _settle(self, *, everything: bool = False) -> None:
-        now = time.time_ns()
-        while self._young and (everything or self._young[0][0] < now - 2 * RACY_NS):
-            _, key, folder = self._young.popleft()
-            self._cache.put(key, folder, now)
 
     def _rename(self, workshop: int, folder: int, name: str, item: Write) -> None:
         if not item.replace and _exists(name, folder):
@@ -227,6 +224,8 @@ class Workspace:
             os.symlink(target, name, dir_fd=folder)
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
             return Seen(stat_of(found), entry)
+        if self._store.link != "copy" and self._link(folder, name, entry):
+            return Seen(self._look(folder, name), entry)
         mode = 0o777 if entry.kind == "exec" else 0o666
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         fd = os.open(name, flags, mode, dir_fd=folder)
@@ -242,6 +241,17 @@ class Workspace:
         finally:
             os.close(fd)
             self._progress.advance()
+
+    def _link(self, folder: int, name: str, entry: Entry) -> bool:
+        made = link_object(self._store, self._cache, entry, name, folder)
+        if made:
+            self._progress.advance()
+        return made
+
+    @staticmethod
+    def _look(folder: int, name: str) -> Stat:
+        """Return the stat of a link's object: an edit through the link changes that one."""
+        return stat_of(os.stat(name, dir_fd=folder))
 
     def _fill(self, folder: int, name: str, path: RepoPath, item: Write) -> None:
         """Build a whole folder under `name`; `path` is where it will stand, for the stat cache."""
@@ -261,7 +271,9 @@ class Workspace:
         finally:
             os.close(fd)
         stats = [(child, one.stat) for child, one in seen.items()]
-        self._note(path, Folder(listing_print(stats, folders), item.entry, seen))
+        seen_print = listing_print(stats, folders, self._rules(path))
+        place = os.path.join(self.root, path)
+        self._cache.put_new(path, Folder(seen_print, item.entry, seen), place)
 
 
 def _exists(name: str, folder: int) -> bool:

@@ -6,18 +6,22 @@ object is an error here and never wrong bytes in a workspace.
 
 from __future__ import annotations
 
-import contextlib
 import os
+from contextlib import AbstractContextManager
 from functools import lru_cache
 
-from mlxrepo import files
+from mlxrepo import files, reading
 from mlxrepo.errors import Damaged, InputError, ObjectMissing
 from mlxrepo.hashing import ALGORITHM, Oid, blob_oid, tree_oid
 from mlxrepo.paths import display
-from mlxrepo.store.pack import TARGET_SIZE, Pack, PackWriter, Slot
+from mlxrepo.store.lease import Lease
+from mlxrepo.store.pack import TARGET_SIZE, PackWriter
+from mlxrepo.store.packs import Packs
 from mlxrepo.store.tree import Entry, Tree, check_depth, parse
 
 FORMAT = 1
+LINKS = ("copy", "hardlink", "symlink")
+FSYNC = ("batch", "always", "off")
 FOLDERS = {"blob": "objects", "tree": "trees"}
 LOOSE_MAX = 16  # up to this many small objects of one batch stay loose; more go into a pack
 PENDING_MAX = 4 << 20
@@ -35,11 +39,14 @@ def _damaged(kind: str, oid: Oid) -> Damaged:
 class Store:
     """Objects under one folder, usually `.git/mlx`."""
 
-    def __init__(self, root: str):
+    def __init__(self, root: str, *, link: str = "copy", fsync: str = "batch"):
         self.root = root
+        self.link = link
+        self.fsync = fsync
         self.temp = os.path.join(root, "tmp")
         self.pack_folder = os.path.join(root, "packs")
-        self._packs: dict[str, Pack] | None = None
+        self.packs = Packs(self.pack_folder, self._list)
+        self.lease = Lease(root)
         self._loose: dict[tuple[str, str], set[str]] = {}
         self._checked = False
         self.tree = lru_cache(maxsize=4096)(self._tree)
@@ -81,18 +88,6 @@ class Store:
         self._checked = True
         return True
 
-    def packs(self, *, again: bool = False) -> dict[str, Pack]:
-        """Return the open packs by file name; `again` looks for new ones and forgets lost ones."""
-        if self._packs is None or again:
-            known = self._packs or {}
-            self._packs = {}
-            for name in sorted(self._list(self.pack_folder)):
-                if name.endswith(".pack"):
-                    with contextlib.suppress(FileNotFoundError):  # repacked since the listing
-                        path = os.path.join(self.pack_folder, name)
-                        self._packs[name] = known.get(name) or Pack(path)
-        return self._packs
-
     def _list(self, folder: str) -> list[str]:
         """List a folder of the store; none is an empty one."""
         if not self._checked:
@@ -101,14 +96,6 @@ class Store:
             return os.listdir(folder)
         except FileNotFoundError:
             return []
-
-    def _find(self, kind: str, oid: Oid) -> tuple[Pack, Slot] | None:
-        binary = bytes.fromhex(oid)
-        for pack in self.packs().values():
-            slot = pack.find(kind, binary)
-            if slot:
-                return pack, slot
-        return None
 
     def _is_loose(self, kind: str, oid: Oid) -> bool:
         key = (kind, oid[:2])
@@ -121,13 +108,13 @@ class Store:
     def refresh(self) -> None:
         """Look at the disk again: another process may have added or repacked objects."""
         self._loose.clear()
-        self.packs(again=True)
+        self.packs.refresh()
 
     # reading
 
     def has(self, kind: str, oid: Oid) -> bool:
         """Say whether the object is here."""
-        return self._is_loose(kind, oid) or self._find(kind, oid) is not None
+        return self._is_loose(kind, oid) or self.packs.find(kind, oid) is not None
 
     def has_entry(self, entry: Entry) -> bool:
         """Say whether the object that `entry` names is here; for a tree, its own node only."""
@@ -177,10 +164,10 @@ class Store:
         return data
 
     def _read(self, kind: str, oid: Oid) -> bytes | None:
-        found = self._find(kind, oid)
+        found = self.packs.find(kind, oid)
         try:
             if found:
-                return found[0].read(found[1])
+                return self.packs.read(*found)
             with open(self.path(kind, oid), "rb") as stream:
                 return stream.read()
         except FileNotFoundError:
@@ -196,12 +183,13 @@ class Store:
             ObjectMissing: when it is not here.
             Damaged: when it holds other bytes; the file then has to be thrown away.
         """
-        source = self._open_large(entry.oid)
+        packed = entry.size < files.SMALL and self.packs.find("blob", entry.oid)
+        source = None if packed else self._open_large(entry.oid)
         if source is None:
             files.write_all(fd, self.read("blob", entry.oid))
             return
         try:
-            if not files.copy_verified(source, fd, entry.oid):
+            if not reading.copy_verified(source, fd, entry.oid):
                 raise _damaged("blob", entry.oid)
         finally:
             os.close(source)
@@ -218,9 +206,9 @@ class Store:
             files.write_all(fd, self.read("blob", entry.oid))
             return
         try:
-            if files.hash_open(source) != entry.oid:
+            if reading.hash_open(source) != entry.oid:
                 raise _damaged("blob", entry.oid)
-            while data := os.read(source, files.CHUNK):
+            while data := os.read(source, reading.CHUNK):
                 files.write_all(fd, data)
         finally:
             os.close(source)
@@ -243,6 +231,10 @@ class Store:
         self.prepare()
         return Batch(self)
 
+    def close(self) -> None:
+        """End what this process holds of the store."""
+        self.lease.close()
+
     def note_new(self, kind: str, oid: Oid) -> None:
         """Remember an object that was just published as a file of its own."""
         names = self._loose.get((kind, oid[:2]))
@@ -259,6 +251,7 @@ class Batch:
 
     def __init__(self, store: Store):
         self._store = store
+        self._writing: AbstractContextManager[None] | None = None
         self._pending: dict[tuple[str, Oid], bytes] = {}
         self._pending_size = 0
         self._packed: set[tuple[str, Oid]] = set()
@@ -267,6 +260,9 @@ class Batch:
         self.new_bytes = 0
 
     def __enter__(self) -> Batch:
+        self._writing = self._store.lease.writing()
+        self._writing.__enter__()
+        self._store.refresh()  # gc may have taken something away since the store was listed
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -277,11 +273,18 @@ class Batch:
             if self._pack:  # left unpublished by an error, here or in the block
                 self._pack.abort()
                 self._pack = None
+            if self._writing:
+                self._writing.__exit__(None, None, None)
 
     def has(self, kind: str, oid: Oid) -> bool:
-        """Say whether the object is in the store or in this batch."""
+        """Say whether the object is in the store or in this batch; then gc leaves it there."""
         key = (kind, oid)
-        return key in self._pending or key in self._packed or self._store.has(kind, oid)
+        if key in self._pending or key in self._packed:
+            return True
+        if not self._store.has(kind, oid):
+            return False
+        self._store.lease.reuse(kind, oid)
+        return True
 
     def put(self, kind: str, data: bytes, oid: Oid | None = None) -> Oid:
         """Add a small object; `oid` when the caller has hashed it already."""
@@ -290,32 +293,49 @@ class Batch:
             self._pending[kind, name] = data
             self._pending_size += len(data)
             self._count(len(data))
-            if len(self._pending) > LOOSE_MAX or self._pending_size > PENDING_MAX:
+            many = len(self._pending) > LOOSE_MAX or self._pending_size > PENDING_MAX
+            if many and self._store.link == "copy":
                 self._to_pack()
+            elif self._pending_size > PENDING_MAX:
+                self._write_loose()
         return name
 
     def put_tree(self, data: bytes) -> Oid:
         """Add the canonical bytes of a tree node."""
         return self.put("tree", data)
 
-    def put_file(self, path: str) -> files.Content:
-        """Add the content of a workspace file, hashed and copied in one read."""
-        if os.lstat(path).st_size < files.SMALL:
-            content = files.read_content(path)
+    def put_file(self, path: str, size: int | None = None) -> reading.Content:
+        """Add the content of a file in one read; `size` in bytes when the caller knows it."""
+        if self._store.link == "hardlink" and (content := self._put_link(path)):
+            return content
+        if (os.lstat(path).st_size if size is None else size) < files.SMALL:
+            content = reading.read_content(path)
             if content.data is not None:
                 self.put("blob", content.data, content.oid)
                 return content
         return self._put_large(path)
 
-    def _put_large(self, path: str) -> files.Content:
+    def _put_link(self, path: str) -> reading.Content | None:
+        """Make the file itself the object, by a hard link; None where that cannot be."""
+        content = reading.read_content(path)
+        if self.has("blob", content.oid) or content.stat.executable:
+            return None
+        final = self._store.path("blob", content.oid)
+        stat = files.adopt(path, content.stat, final, flush=self._store.fsync != "off")
+        if stat is None:
+            return None
+        self._store.note_new("blob", content.oid)
+        self._count(stat.size)
+        return content._replace(stat=stat)
+
+    def _put_large(self, path: str) -> reading.Content:
         with files.temp_file(self._store.temp) as (fd, temp):
-            content = files.read_content(path, sink=fd)
+            content = reading.read_content(path, sink=fd)
             if content.data is not None:
                 self.put("blob", content.data, content.oid)
             elif not self.has("blob", content.oid):
-                files.failpoint("put.before-flush")
-                os.fsync(fd)
-                files.publish(temp, self._store.path("blob", content.oid))
+                final = self._store.path("blob", content.oid)
+                files.publish(fd, temp, final, flush=self._store.fsync != "off")
                 self._store.note_new("blob", content.oid)
                 self._count(content.stat.size)
         return content
@@ -326,7 +346,8 @@ class Batch:
 
     def _to_pack(self) -> None:
         if self._pack is None:
-            self._pack = PackWriter(self._store.temp, self._store.pack_folder)
+            flush = self._store.fsync != "off"
+            self._pack = PackWriter(self._store.temp, self._store.pack_folder, flush=flush)
         for (kind, oid), data in self._pending.items():
             self._pack.add(kind, oid, data)
         self._packed.update(self._pending)
@@ -339,20 +360,22 @@ class Batch:
         if self._pack:
             self._pack.close()
             self._pack = None
-            self._store.packs(again=True)
+            self._store.packs.refresh()
 
     def publish(self) -> None:
         """Flush everything and make it visible; the batch can go on."""
         if self._pack:
             self._to_pack()
             self._close_pack()
-        for (kind, oid), data in self._pending.items():
-            self._write_loose(kind, oid, data)
-        self._pending.clear()
+        self._write_loose()
 
-    def _write_loose(self, kind: str, oid: Oid, data: bytes) -> None:
-        with files.temp_file(self._store.temp) as (fd, temp):
-            files.write_all(fd, data)
-            os.fsync(fd)
-            files.publish(temp, self._store.path(kind, oid))
-        self._store.note_new(kind, oid)
+    def _write_loose(self) -> None:
+        """Write what is pending as files of their own, in the order it came: children first."""
+        if not self._pending:
+            return
+        items = [(data, self._store.path(*key)) for key, data in self._pending.items()]
+        files.publish_all(self._store.temp, items, self._store.fsync)
+        for key in self._pending:
+            self._store.note_new(*key)
+        self._pending.clear()
+        self._pending_size = 0

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from mlxrepo.errors import Damaged
-from mlxrepo.files import failpoint, open_temp, publish, remove_quietly, write_all
+from mlxrepo.files import open_temp, publish, remove_quietly, write_all
 from mlxrepo.hashing import PACK_CONTEXT, Oid, keyed_oid
 
 MAGIC = b"MLXPACK1"
@@ -40,8 +41,9 @@ class Slot(NamedTuple):
 class PackWriter:
     """Writes one pack into a temporary file; `close` flushes and publishes it."""
 
-    def __init__(self, temp_folder: str, pack_folder: str):
+    def __init__(self, temp_folder: str, pack_folder: str, *, flush: bool = True):
         self._folder = pack_folder
+        self._flush = flush
         self._fd, self._temp = open_temp(temp_folder)
         self._rows: list[tuple[bytes, int, int, int]] = []
         self._buffer = bytearray(MAGIC)
@@ -76,10 +78,8 @@ class PackWriter:
         self._buffer += table
         self._buffer += FOOTER.pack(offset, len(self._rows), bytes.fromhex(name), END)
         self._spill()
-        failpoint("pack.before-flush")
-        os.fsync(self._fd)
         path = os.path.join(self._folder, f"{name}.pack")
-        publish(self._temp, path)
+        publish(self._fd, self._temp, path, flush=self._flush)
         os.close(self._fd)
         return path
 
@@ -137,12 +137,21 @@ class Pack:
             else:
                 high = middle
         while low < self.rows and self._oid_at(low) == oid:
-            _, *place = ROW.unpack_from(self._table, low * ROW.size)
-            slot = self._slot(*place)
+            slot = self.slot(low)
             if slot.kind == kind:
                 return slot
             low += 1
         return None
+
+    def rows_by_key(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the number of each row with its kind byte and binary oid in one."""
+        for row, (oid, kind, *_) in enumerate(ROW.iter_unpack(self._table)):
+            yield row, bytes((kind,)) + oid
+
+    def slot(self, row: int) -> Slot:
+        """Return where the object of a row lies."""
+        _, *place = ROW.unpack_from(self._table, row * ROW.size)
+        return self._slot(*place)
 
     def _slot(self, kind: int, codec: int, offset: int, length: int, size: int) -> Slot:
         if kind >= len(KINDS) or offset < len(MAGIC) or offset + length > self._end:
@@ -153,19 +162,15 @@ class Pack:
         start = row * ROW.size
         return self._table[start : start + 32]
 
-    def read(self, slot: Slot) -> bytes:
-        """Return the stored bytes of one object, not yet checked against its name.
+    def read(self, slot: Slot, fd: int) -> bytes:
+        """Return the stored bytes of one object from the open pack, not yet checked.
 
         Raises:
             Damaged: when the pack ends early or uses a codec this version does not know.
         """
         if slot.codec != CODEC_RAW:
             raise self._damaged(f"codec {slot.codec} is of a newer mlx")
-        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            data = os.pread(fd, slot.length, slot.offset)
-        finally:
-            os.close(fd)
+        data = os.pread(fd, slot.length, slot.offset)
         if len(data) != slot.length:
             raise self._damaged("it ends early")
         return data

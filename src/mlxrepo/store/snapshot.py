@@ -6,6 +6,7 @@ when it was hashed is not read either. Everything else is read once, hashed and 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat as statlib
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from mlxrepo.errors import EnvironmentFailed, InputError
-from mlxrepo.files import Stat, read_content, stat_of
+from mlxrepo.files import Stat, stat_of
 from mlxrepo.hashing import Oid, blob_oid, tree_oid
 from mlxrepo.paths import (
     TEMP_PREFIX,
@@ -26,11 +27,14 @@ from mlxrepo.paths import (
     name_of,
 )
 from mlxrepo.progress import SILENT, Progress
+from mlxrepo.reading import read_content
+from mlxrepo.store.links import linked_oid, quarantine_if_edited
 from mlxrepo.store.objects import Batch, Store
-from mlxrepo.store.statcache import Folder, Row, Seen, StatCache, listing_print, single_key
+from mlxrepo.store.statcache import Folder, Seen, StatCache, listing_print, single_key
 from mlxrepo.store.tree import Entry, Tree, check_depth, parse, write_tree
 
 Ignored = Callable[[str, bool], bool]  # (repository path, is it a folder) -> leave it out
+Rules = Callable[[str], bytes]  # folder -> a digest of the rules that hold in it
 
 
 def nothing_ignored(path: str, is_folder: bool) -> bool:
@@ -38,13 +42,24 @@ def nothing_ignored(path: str, is_folder: bool) -> bool:
     return False
 
 
+def no_rules(folder: str) -> bytes:
+    """Return the digest of no rules."""
+    return b""
+
+
 class _Listing(NamedTuple):
-    """What is in a folder; `hidden` names what mlx does not look at."""
+    """What is in a folder: everything but folders with its stat, folders that count, the rest."""
+
+    found: list[tuple[str, Stat]]
+    folders: list[str]
+    hidden: list[str]
+
+
+class _Sorted(NamedTuple):
+    """What of a listing counts."""
 
     files: list[tuple[str, Stat]]
     links: list[tuple[str, Stat]]
-    folders: list[str]
-    hidden: list[str]
 
 
 class Scan:
@@ -62,6 +77,7 @@ class Scan:
         *,
         batch: Batch | None = None,
         ignored: Ignored = nothing_ignored,
+        rules: Rules = no_rules,
         progress: Progress = SILENT,
     ):
         self.root = root
@@ -70,6 +86,7 @@ class Scan:
         self._store = store
         self._batch = batch
         self._ignored = ignored
+        self._rules = rules
         self._progress = progress
         self._trees: dict[Oid, bytes] = {}
         self._cached: dict[Oid, RepoPath] = {}
@@ -98,6 +115,10 @@ class Scan:
             return self._folder(path, top, 0)
         if not statlib.S_ISLNK(found.st_mode):
             return self._single(path, stat_of(found))
+        if linked_oid(self._store, os.readlink(self.full(path))):
+            with contextlib.suppress(FileNotFoundError):
+                return self._single(path, stat_of(os.stat(self.full(path))))
+            return None
         if path == top and not self._batch:
             return self._through_link(path)
         return self._link(path, top)
@@ -109,7 +130,7 @@ class Scan:
             return self._folder(path, path, 0)
         if not os.path.isfile(real):
             return None
-        return self._read(path, real).entry
+        return self._read(path, real, None).entry
 
     def tree(self, oid: Oid) -> Tree:
         """Return a tree this scan computed or the store has."""
@@ -147,16 +168,24 @@ class Scan:
         looked_at = time.time_ns()
         listing = self._list(path)
         below = self._below(path, top, depth, listing)
-        stats = listing.files + listing.links
-        if depth and listing.hidden and not stats and not below:
-            return None
-        seen_print = listing_print(stats, [(name, entry.oid) for name, entry in below.items()])
+        folders = [(name, entry.oid) for name, entry in below.items()]
+        # The print is of the raw listing, so that a clean folder is recognised before anybody
+        # asks which of its files count.
+        seen_print = listing_print(listing.found, folders, self._rules(path))
         row = self._cache.get(path)
-        if row and whole and row.print == seen_print and self._usable(row.entry):
+        if row and whole and row.print == seen_print and self._usable(row.entry, listing):
             self._cached[row.entry.oid] = path
-            self._progress.advance(len(stats))
+            self._progress.advance(len(listing.found))
             return row.entry
-        return self._hash_folder(path, top, listing, below, looked_at, row)
+        counted = self._sort(path, listing)
+        if depth and listing.hidden and not counted.files and not counted.links and not below:
+            return None
+        known = row.files if row else {}
+        entry, seen = self._hash_folder(path, top, counted, below, known)
+        found = [(name, seen[name].stat if name in seen else s) for name, s in listing.found]
+        seen_print = listing_print(found, folders, self._rules(path))
+        self._cache.put(path, Folder(seen_print, entry, seen), looked_at)
+        return entry
 
     def _below(self, path: RepoPath, top: str, depth: int, listing: _Listing) -> dict[str, Entry]:
         check_depth(path)
@@ -170,68 +199,85 @@ class Scan:
                 listing.hidden.append(name)
         return below
 
-    def _usable(self, entry: Entry) -> bool:
-        """A remembered tree saves the reading only if its objects are where they are wanted."""
-        return self._batch is None or self._store.has("tree", entry.oid)
+    def _usable(self, entry: Entry, listing: _Listing) -> bool:
+        """Say whether a remembered tree saves the reading.
+
+        When storing, only if its objects are there, and it holds no link: what a link may lead to
+        depends on the tracked path that the folder is looked at as a part of.
+        """
+        if self._batch is None:
+            return True
+        has_link = any(statlib.S_ISLNK(stat.mode) for _, stat in listing.found)
+        return not has_link and self._batch.has("tree", entry.oid)
 
     def _hash_folder(
         self,
         path: RepoPath,
         top: str,
-        listing: _Listing,
+        counted: _Sorted,
         below: dict[str, Entry],
-        looked_at: int,
-        row: Row | None,
-    ) -> Entry:
-        known = row.files if row else {}
-        tree: Tree = dict(below)
+        known: dict[str, Seen],
+    ) -> tuple[Entry, dict[str, Seen]]:
         seen: dict[str, Seen] = {}
-        for name, stat in listing.files:
+        for name, stat in counted.files:
             seen[name] = self._file(f"{path}/{name}" if path else name, stat, known.get(name))
-        for name, stat in listing.links:
+        for name, stat in counted.links:
             seen[name] = Seen(stat, self._link(f"{path}/{name}" if path else name, top))
+        tree: Tree = dict(below)
         tree.update((name, item.entry) for name, item in seen.items())
-        entry = write_tree(tree, self.put_tree)
-        stats = [(name, item.stat) for name, item in seen.items()]
-        seen_print = listing_print(stats, [(name, e.oid) for name, e in below.items()])
-        self._cache.put(path, Folder(seen_print, entry, seen), looked_at)
-        return entry
+        return write_tree(tree, self.put_tree), seen
 
     def _list(self, path: RepoPath) -> _Listing:
-        listing = _Listing([], [], [], [])
+        listing = _Listing([], [], [])
+        below = f"{path}/" if path else ""
         try:
             with os.scandir(self.full(path)) as items:
                 for item in items:
-                    self._sort_in(item, path, listing)
+                    if item.is_symlink():
+                        listing.found.append((item.name, self._link_stat(item)))
+                    elif not item.is_dir(follow_symlinks=False):
+                        found = item.stat(follow_symlinks=False)
+                        listing.found.append((item.name, stat_of(found)))
+                    elif self._is_hidden(below + item.name, item.name, True):
+                        listing.hidden.append(item.name)
+                    else:
+                        _check_name(below + item.name, item.name)
+                        listing.folders.append(item.name)
         except OSError as error:
             raise _unreadable(path, error) from None
         return listing
 
-    def _sort_in(self, item: os.DirEntry[str], folder: RepoPath, listing: _Listing) -> None:
-        name = item.name
-        path = f"{folder}/{name}" if folder else name
-        is_folder = item.is_dir(follow_symlinks=False)
+    def _link_stat(self, item: os.DirEntry[str]) -> Stat:
+        """Return the stat of a link; for one to an object of the store, the object's."""
+        if linked_oid(self._store, os.readlink(item.path)):
+            with contextlib.suppress(OSError):
+                return stat_of(item.stat())
+        return stat_of(item.stat(follow_symlinks=False))
+
+    def _is_hidden(self, path: str, name: str, is_folder: bool) -> bool:
         ours = name.startswith(TEMP_PREFIX) or name in (".git", ".mlx")
-        if ours or self._ignored(path, is_folder):
-            listing.hidden.append(name)
-            return
-        reason = bad_name(name)
-        if reason:
-            raise InputError(f"{display(path)}: the name {reason}")
-        if is_folder:
-            listing.folders.append(name)
-            return
-        found = item.stat(follow_symlinks=False)
-        if statlib.S_ISREG(found.st_mode):
-            listing.files.append((name, stat_of(found)))
-        elif statlib.S_ISLNK(found.st_mode):
-            listing.links.append((name, stat_of(found)))
-        else:
-            raise InputError(
-                f"{display(path)} is a {_special(found.st_mode)}; only files, folders and links "
-                "can be kept",
-                hint="remove it, or name it in .mlxignore",
-            )
+        return ours or self._ignored(path, is_folder)
+
+    def _sort(self, folder: RepoPath, listing: _Listing) -> _Sorted:
+        """Leave out what is hidden; refuse what cannot be kept."""
+        counted = _Sorted([], [])
+        for name, stat in listing.found:
+            path = f"{folder}/{name}" if folder else name
+            if self._is_hidden(path, name, False):
+                listing.hidden.append(name)
+                continue
+            _check_name(path, name)
+            if statlib.S_ISREG(stat.mode):
+                counted.files.append((name, stat))
+            elif statlib.S_ISLNK(stat.mode):
+                counted.links.append((name, stat))
+            else:
+                raise InputError(
+                    f"{display(path)} is a {_special(stat.mode)}; only files, folders and "
+                    "links can be kept",
+                    hint="remove it, or name it in .mlxignore",
+                )
+        return counted
 
     # files and links
 
@@ -253,11 +299,16 @@ class Scan:
         if known and known.stat == stat and self._has_blob(known.entry.oid):
             return known
         self.read_files += 1
-        return self._read(path, self.full(path))
+        full = self.full(path)
+        if known and known.stat.inode == stat.inode:
+            quarantine_if_edited(self._store, known.entry.oid, full)
+        if os.path.islink(full):
+            full = os.path.realpath(full)  # an object of the store
+        return self._read(path, full, stat.size)
 
-    def _read(self, path: str, full: str) -> Seen:
+    def _read(self, path: str, full: str, size: int | None) -> Seen:
         try:
-            content = self._batch.put_file(full) if self._batch else read_content(full)
+            content = self._batch.put_file(full, size) if self._batch else read_content(full)
         except OSError as error:
             if error.filename != full:  # not the file: the store, or the disk
                 raise
@@ -290,6 +341,12 @@ class Scan:
         except OSError as error:
             return "goes round in a circle" if error.errno == errno.ELOOP else None
         return None
+
+
+def _check_name(path: str, name: str) -> None:
+    reason = bad_name(name)
+    if reason:
+        raise InputError(f"{display(path)}: the name {reason}")
 
 
 def _special(mode: int) -> str:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import struct
+import time
 from array import array
 from typing import NamedTuple
 
-from mlxrepo.files import Stat
+from mlxrepo.files import Stat, stat_of
 from mlxrepo.hashing import Oid, fingerprint
 from mlxrepo.paths import name_bytes
 from mlxrepo.store.tree import Entry
@@ -22,6 +23,7 @@ VERSION = 2
 # A file changed within this many nanoseconds before it was looked at could change again without a
 # new time stamp (kernels tick every 1 to 10 ms), so it is read again next time: git's racy rule.
 RACY_NS = 20_000_000
+YOUNG_MAX = 1_000  # folders that wait to be old enough
 
 _HEAD = struct.Struct("<16s32sqq")  # print, oid, size and files of the folder
 _ROW = struct.Struct("<32sqqqQIBH")
@@ -38,6 +40,11 @@ _OUT_OF_REACH = {
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_FULL,
 }
+
+# A folder's own row, those of single files in it, and those of folders below it.
+_WHERE = "WHERE path = ? OR (path >= ? AND path < ?) OR (path >= ? AND path < ?)"
+_AT_OR_BELOW = f"SELECT path, row FROM folder {_WHERE}"
+_DROP_AT_OR_BELOW = f"DELETE FROM folder {_WHERE}"
 
 
 class Seen(NamedTuple):
@@ -58,13 +65,22 @@ class Folder(NamedTuple):
     files: dict[str, Seen]
 
 
-def listing_print(found: list[tuple[str, Stat]], folders: list[tuple[str, Oid]]) -> bytes:
-    """Fingerprint a listing: names and stats of its files, names and oids of its sub-folders."""
+def listing_print(
+    found: list[tuple[str, Stat]], folders: list[tuple[str, Oid]], rules: bytes = b""
+) -> bytes:
+    """Fingerprint a listing: what is in a folder, and the rules by which some of it is left out."""
     found.sort()
     names = "\0".join([name for name, _ in found])
-    numbers = array("Q", [n & 0xFFFFFFFFFFFFFFFF for _, stat in found for n in stat])
+    numbers = _words([number for _, stat in found for number in stat])
     below = "\0".join([f"{name}\0{oid}" for name, oid in sorted(folders)])
-    return fingerprint(b"\0\0".join((name_bytes(names), numbers.tobytes(), name_bytes(below))))
+    return fingerprint(b"\0\0".join((name_bytes(names), numbers, name_bytes(below), rules)))
+
+
+def _words(numbers: list[int]) -> bytes:
+    try:
+        return array("q", numbers).tobytes()
+    except OverflowError:  # inode numbers of some disks use the last bit
+        return array("Q", [n & 0xFFFFFFFFFFFFFFFF for n in numbers]).tobytes()
 
 
 def single_key(path: str) -> str:
@@ -113,6 +129,22 @@ def _unpack(row: bytes) -> dict[str, Seen]:
     return files
 
 
+class _Young(NamedTuple):
+    """Files that were just written: when (ns), in which folder, and what they were then."""
+
+    noted: int
+    place: str
+    value: Folder
+
+
+def _is_still(path: str, seen: Seen) -> bool:
+    try:
+        found = os.stat(path, follow_symlinks=seen.entry.kind != "symlink")
+    except OSError:
+        return False
+    return stat_of(found) == seen.stat
+
+
 class Row(NamedTuple):
     """A folder as it is kept: its files are decoded when somebody asks for them."""
 
@@ -134,10 +166,13 @@ class StatCache:
         self._db: sqlite3.Connection | None = None
         self._off = False
         self._new: dict[bytes, bytes] = {}
+        self._young: dict[str, _Young] = {}
 
     def get(self, folder: str) -> Row | None:
         """Return a folder as last noted; None when nothing, or nothing believable, is."""
         path = name_bytes(folder)
+        if folder in self._young:
+            self._settle(folder)
         found = self._new.get(path) or self._load(path)
         if not isinstance(found, bytes) or len(found) < 16 + _HEAD.size:
             return None
@@ -158,8 +193,31 @@ class StatCache:
         path = name_bytes(folder)
         self._new[path] = _pack(path, value)
 
+    def put_new(self, folder: str, value: Folder, place: str) -> None:
+        """Note files that mlx itself has just written in `place`, an absolute path.
+
+        Their bytes are known, but their stats are too young to be believed: they are compared
+        once more when they are old enough, at the first question or when the cache is saved.
+        """
+        self._young[folder] = _Young(time.time_ns(), place, value)
+        oldest = next(iter(self._young))
+        if len(self._young) > YOUNG_MAX:
+            self._settle(oldest)
+
+    def _settle(self, folder: str) -> None:
+        noted, place, value = self._young.pop(folder)
+        wait = noted + 2 * RACY_NS - time.time_ns()
+        if wait > 0:
+            time.sleep(wait / 1e9)
+        now = time.time_ns()
+        same = {n: s for n, s in value.files.items() if _is_still(os.path.join(place, n), s)}
+        print_ = value.print if len(same) == len(value.files) else b""
+        self.put(folder, Folder(print_, value.entry, same), now)
+
     def save(self) -> None:
         """Write what was noted; a stat cache that cannot be written is no error."""
+        for folder in list(self._young):
+            self._settle(folder)
         if self._new and not self._off:
             try:
                 with self._open() as db:
@@ -168,6 +226,26 @@ class StatCache:
             except (sqlite3.Error, OSError) as error:
                 self._give_up(error)
         self._new.clear()
+
+    def rename(self, old: str, new: str) -> None:
+        """Let the rows of a moved folder follow it, with those of what lies in it."""
+        self.save()
+        if self._off:
+            return
+        try:
+            with self._open() as db:
+                start = name_bytes(old)
+                ends = (start + b"\0", start + b"\1", start + b"/", start + b"0")
+                found = db.execute(_AT_OR_BELOW, (start, *ends)).fetchall()
+                rows = [
+                    (path := name_bytes(new) + before[len(start) :], fingerprint(path + row) + row)
+                    for before, whole in found
+                    if fingerprint(before + (row := whole[16:])) == whole[:16]
+                ]
+                db.execute(_DROP_AT_OR_BELOW, (start, *ends))
+                db.executemany("INSERT OR REPLACE INTO folder VALUES (?,?)", rows)
+        except (sqlite3.Error, OSError) as error:
+            self._give_up(error)
 
     def close(self) -> None:
         """Save and close."""
