@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from conftest import Project
+from sandbox import Project
 
 from mlxrepo.commands.add import add
 from mlxrepo.commands.checkout import checkout

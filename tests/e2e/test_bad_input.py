@@ -218,7 +218,7 @@ def test_a_lockfile_cannot_send_a_checkout_outside(user: User) -> None:
     for bad in ("../outside/mine.txt", "/tmp/mlx-evil", ".git/hooks/post-checkout"):
         user.write("mlx.lock", lock.replace("data/raw.csv", bad))
         before = everything(user)
-        assert "mlx.lock:3:" in user.fails(2, "checkout", "--force")
+        assert "mlx.lock:4:" in user.fails(2, "checkout", "--force")
         assert everything(user) == before
         assert not user.path(".git/hooks/post-checkout").exists()
 

@@ -160,7 +160,7 @@ class User(Project):
 
     def records(self, lock: str = "mlx.lock") -> dict[str, Any]:
         """Return the records of a lockfile by name, read without mlx."""
-        _, *rest = [json.loads(line) for line in self.read(lock).splitlines()]
+        _, *rest = [json.loads(line) for line in self.read(lock).splitlines() if line]
         return dict(zip(rest[::2], rest[1::2], strict=True))
 
     @property

@@ -78,7 +78,9 @@ class Model:
             deps = [self.files[dep] for dep in node.deps]
             param = self.param if node.param else None
             made = COMMANDS[node.kind][1](deps, self.param)
-            key = (number, node, tuple(deps), param)
+            words = COMMANDS[node.kind][0].format(deps=Words(node.deps))
+            # The order in which deps are listed is no input; where it matters it is in the command.
+            key = (number, words, tuple(sorted(zip(node.deps, deps, strict=True))), param)
             out = f"out{number}"
             if self.recorded.get(number) == key and self.files.get(out) == made:
                 outcomes[f"s{number}"] = "up-to-date"

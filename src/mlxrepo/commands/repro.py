@@ -73,7 +73,8 @@ def repro(
         recovered = recover(repo)
         _check(Judge(repo, progress=progress), graph, chosen)
         updated = _record_changed(repo, graph, chosen)
-        reports = Engine(Judge(repo, force=forced, progress=progress), graph, listener).run(chosen)
+        judge = Judge(repo, force=forced, acts=True, progress=progress)
+        reports = Engine(judge, graph, listener).run(chosen)
         forgotten = () if targets else _forget(repo)
     ran = [report.stage for report in reports if report.outcome == "ran"]
     unversioned = _unversioned(repo, graph, ran)

@@ -15,16 +15,25 @@ from mlxrepo.repo.repo import Repo
 
 
 class Judge:
-    """Decides about stages of one look at the repository."""
+    """Decides about stages of one look at the repository.
+
+    One that `acts` keeps gc from what it decides to restore.
+    """
 
     def __init__(
-        self, repo: Repo, *, force: frozenset[str] = frozenset(), progress: Progress = SILENT
+        self,
+        repo: Repo,
+        *,
+        force: frozenset[str] = frozenset(),
+        acts: bool = False,
+        progress: Progress = SILENT,
     ):
         self.repo = repo
         self.records: dict[str, StageRecord] = repo.observed.stages()
         self.inputs = Inputs(repo, progress=progress)
         self.actions = ActionCache(repo.shared(ACTIONS_FOLDER))
         self._force = force
+        self._is_stored = repo.store.pin if acts else repo.store.is_whole
 
     def decide(self, stage: Stage) -> Decision:
         """Resolve a stage's inputs and decide about it.
@@ -38,7 +47,7 @@ class Judge:
             self.records.get(stage.address),
             {out.path: self.inputs.scan.entry(out.path) for out in stage.outs},
             lambda: self._known(action),
-            self.repo.store.is_whole,
+            self._is_stored,
             force=stage.address in self._force,
         )
 

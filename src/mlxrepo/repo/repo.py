@@ -90,9 +90,10 @@ class Repo:
         folder = self._store_folder()
         if is_shared(self.settings):
             share(folder)
-        if os.path.isdir(folder):
+        if folder != self.shared() and os.path.isdir(os.path.dirname(folder)):
+            # Before anything is put there: gc of another repository has to know of this one.
             main = self.root if self.git_dir == self.common_dir else None
-            with contextlib.suppress(PermissionError):
+            with contextlib.suppress(OSError):
                 register(folder, Registered(self.common_dir, main))
         return Store(
             folder,

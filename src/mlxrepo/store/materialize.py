@@ -179,8 +179,9 @@ class Workspace:
             is_link = item.entry.kind == "symlink"
             found = os.stat(name, dir_fd=folder, follow_symlinks=not is_link)
             seen = Seen(stat_of(found), item.entry)
+            key = single_key(item.path) if item.path == item.top else parent(item.path)
             place = os.path.join(self.root, parent(item.path))
-            self._cache.put_new(single_key(item.path), Folder(b"", item.entry, {name: seen}), place)
+            self._cache.put_new(key, Folder(b"", item.entry, {name: seen}), place)
         elif _is_folder(name, folder):
             self._put_into(folder, workshop, item)
         else:

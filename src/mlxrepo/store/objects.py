@@ -124,6 +124,13 @@ class Store:
         """Say whether the object and, for a tree, everything below it is here."""
         return not self.missing(entry, limit=1)
 
+    def pin(self, entry: Entry) -> bool:
+        """Say whether all of an entry is here, and keep gc from it while this process lives."""
+        with self.lease.writing():
+            self.refresh()
+            self.lease.reuse("tree" if entry.kind == "tree" else "blob", entry.oid)
+            return self.is_whole(entry)
+
     def missing(self, entry: Entry, *, limit: int | None = None) -> list[tuple[str, Oid]]:
         """List what is not here of an entry, as (path below it, oid)."""
         lost: list[tuple[str, Oid]] = []
@@ -321,6 +328,8 @@ class Batch:
         if self.has("blob", content.oid) or content.stat.executable:
             return None
         final = self._store.path("blob", content.oid)
+        # It keeps its old time: without this gc would take it for old before its row is written.
+        self._store.lease.reuse("blob", content.oid)
         stat = files.adopt(path, content.stat, final, flush=self._store.fsync != "off")
         if stat is None:
             return None

@@ -196,9 +196,13 @@ class StatCache:
     def put_new(self, folder: str, value: Folder, place: str) -> None:
         """Note files that mlx itself has just written in `place`, an absolute path.
 
+        Without a print they are some files of the folder, with one they are all of it.
         Their bytes are known, but their stats are too young to be believed: they are compared
         once more when they are old enough, at the first question or when the cache is saved.
         """
+        before = self._young.pop(folder, None)
+        if before and not value.print:
+            value = value._replace(files={**before.value.files, **value.files})
         self._young[folder] = _Young(time.time_ns(), place, value)
         oldest = next(iter(self._young))
         if len(self._young) > YOUNG_MAX:
@@ -212,6 +216,9 @@ class StatCache:
         now = time.time_ns()
         same = {n: s for n, s in value.files.items() if _is_still(os.path.join(place, n), s)}
         print_ = value.print if len(same) == len(value.files) else b""
+        if not value.print:  # not the whole folder: the rest is as it was noted before
+            row = self.get(folder)
+            same = {**row.files, **same} if row else same
         self.put(folder, Folder(print_, value.entry, same), now)
 
     def save(self) -> None:
