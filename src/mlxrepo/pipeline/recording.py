@@ -74,11 +74,13 @@ def make_record(repo: Repo, action: Action, result: Result) -> StageRecord:
         key=action.key,
         cmd=action.stage.cmd,
         wdir=action.stage.wdir,
-        deps=action.deps,
+        # Sorted, as in the key: the order in mlx.yaml is no input.
+        deps=tuple(sorted(action.deps)),
         params=action.params,
         environment=action.environment,
         outs=tuple(
-            Output(out.path, out.kind, out.cache, entries[out.path]) for out in action.stage.outs
+            Output(out.path, out.kind, out.cache, entries[out.path])
+            for out in sorted(action.stage.outs)
         ),
         metrics={file: values for file, values in metrics.items() if values},
     )
