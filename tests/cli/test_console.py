@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import shlex
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ from mlxrepo.progress import SILENT
 
 SCREEN = Screen(cwd="/")
 Capture = pytest.CaptureFixture[str]
+
+PYTHON = shlex.quote(sys.executable)  # the tests may run in a path with spaces
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +83,7 @@ def test_any_name_can_be_printed_in_any_locale(environ: dict[str, str]) -> None:
 
 def test_a_reader_who_leaves_ends_the_command_without_a_word(tmp_path: Path) -> None:
     code = "from mlxrepo.__main__ import main; main()"
-    command = f"{{ {sys.executable} -c '{code}' -h; echo $? >&3; }} 3>code | true"
+    command = f"{{ {PYTHON} -c '{code}' -h; echo $? >&3; }} 3>code | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, cwd=tmp_path, check=False)
     assert done.stderr == b""
     assert (tmp_path / "code").read_text() in ("141\n", "0\n")
@@ -96,7 +99,7 @@ main.main()
 
 def test_a_long_result_ends_like_git_when_its_reader_leaves(tmp_path: Path) -> None:
     (tmp_path / "loud.py").write_text(LOUD)
-    command = f"{{ {sys.executable} loud.py {'x' * 100} 3000; echo $? >&3; }} 3>code | head -1"
+    command = f"{{ {PYTHON} loud.py {'x' * 100} 3000; echo $? >&3; }} 3>code | head -1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, cwd=tmp_path, check=False)
     assert done.stdout == b"x" * 100 + b"\n"
     assert done.stderr == b""
@@ -134,7 +137,7 @@ def test_closed_standard_streams_are_not_given_to_the_next_file(tmp_path: Path) 
         "number = os.open('precious', os.O_CREAT | os.O_WRONLY);"
         "console.out('result'); console.flush(); console.tell('talk'); assert number > 2"
     )
-    command = f'{sys.executable} -c "{code}" <&- >&- 2>&-'
+    command = f'{PYTHON} -c "{code}" <&- >&- 2>&-'
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, check=False)
     assert done.returncode == 0
     assert (tmp_path / "precious").read_bytes() == b""
