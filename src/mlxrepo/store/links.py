@@ -10,9 +10,8 @@ from __future__ import annotations
 import os
 
 from mlxrepo import files, reading
-from mlxrepo.errors import Damaged
 from mlxrepo.hashing import Oid, is_oid
-from mlxrepo.store.objects import Store
+from mlxrepo.store.objects import Store, damaged
 from mlxrepo.store.statcache import Folder, Seen, StatCache
 from mlxrepo.store.tree import Entry
 
@@ -49,10 +48,7 @@ def _is_sound(store: Store, cache: StatCache, entry: Entry, path: str) -> bool:
         if _remembered(cache, entry.oid, stat):
             return True
         if reading.hash_open(fd) != entry.oid:
-            raise Damaged(
-                f"blob {entry.oid[:12]} in the store holds other bytes than its name says",
-                hint="mlx fsck --repair",
-            )
+            raise damaged("blob", entry.oid)
     finally:
         os.close(fd)
     cache.put(_key(entry.oid), Folder(b"", entry, {"object": Seen(stat, entry)}), _later(stat))

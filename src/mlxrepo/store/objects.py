@@ -32,8 +32,12 @@ def oid_of(kind: str, data: bytes) -> Oid:
     return blob_oid(data) if kind == "blob" else tree_oid(data)
 
 
-def _damaged(kind: str, oid: Oid) -> Damaged:
-    return Damaged(f"{kind} {oid[:12]} in the store holds other bytes than its name says")
+def damaged(kind: str, oid: Oid) -> Damaged:
+    """Return the error for an object whose bytes have another name."""
+    return Damaged(
+        f"{kind} {oid[:12]} in the store holds other bytes than its name says",
+        hint="mlx fsck --repair",
+    )
 
 
 class Store:
@@ -167,7 +171,7 @@ class Store:
         if data is None:
             raise ObjectMissing(f"{kind} {oid[:12]} is not in the store")
         if oid_of(kind, data) != oid:
-            raise _damaged(kind, oid)
+            raise damaged(kind, oid)
         return data
 
     def _read(self, kind: str, oid: Oid) -> bytes | None:
@@ -197,7 +201,7 @@ class Store:
             return
         try:
             if not reading.copy_verified(source, fd, entry.oid):
-                raise _damaged("blob", entry.oid)
+                raise damaged("blob", entry.oid)
         finally:
             os.close(source)
 
@@ -214,7 +218,7 @@ class Store:
             return
         try:
             if reading.hash_open(source) != entry.oid:
-                raise _damaged("blob", entry.oid)
+                raise damaged("blob", entry.oid)
             while data := os.read(source, reading.CHUNK):
                 files.write_all(fd, data)
         finally:
