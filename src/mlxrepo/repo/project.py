@@ -50,12 +50,30 @@ class Dep(NamedTuple):
 
 
 class Out(NamedTuple):
-    """A path that a stage writes; `kind` is out, metric or plot; `cache`: git ignores it."""
+    """A path that a stage writes; `kind` is out, metric or plot; `cache`: git ignores it.
+
+    `persist`: what is there before a run stays in place for the command to go on with.
+    """
 
     path: RepoPath
     kind: str
     cache: bool
     where: Where
+    persist: bool = False
+    push: bool = True
+    remote: str | None = None
+    keys: tuple[tuple[str, Any], ...] = ()  # desc, type, labels, meta: as given
+
+
+class Resources(NamedTuple):
+    """What a stage takes while it runs; `counters` by name, in units (bytes for `mem`).
+
+    `gpus` is how many of the caller's devices it gets for itself.
+    """
+
+    counters: tuple[tuple[str, float], ...] = ()
+    mutexes: tuple[str, ...] = ()
+    gpus: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +89,28 @@ class Stage:
     outs: tuple[Out, ...]  # outs, metrics and plots together
     desc: str | None
     where: Where
+    base: str = ""  # the name without `@item`, when the stage is one of a foreach or matrix
+    shell: str | None = None  # the program that runs the commands; None: the user's $SHELL
+    env: tuple[str, ...] = ()  # names of environment variables that are inputs
+    frozen: bool = False
+    always_changed: bool = False
+    timeout: float | None = None  # seconds
+    retries: int = 0
+    resources: Resources = Resources()
+    meta: Any = None
 
     @property
     def address(self) -> str:
         """How the stage is named in the whole repository: `train`, or `sub/mlx.yaml:train`."""
         return self.name if self.file == PROJECT_FILE else f"{self.file}:{self.name}"
+
+
+class Environment(NamedTuple):
+    """What every stage of a file depends on besides its own inputs."""
+
+    files: tuple[RepoPath, ...] = ()  # lock files such as uv.lock
+    interpreter: bool = False  # the implementation and major.minor of the `python` on the PATH
+    variables: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +123,7 @@ class ProjectFile:
     params: tuple[RepoPath, ...]
     metrics: tuple[RepoPath, ...]
     plots: tuple[RepoPath, ...]
+    environment: Environment | None = None
 
 
 def parse_project(data: bytes, path: RepoPath) -> ProjectFile:
