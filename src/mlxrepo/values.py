@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlxrepo import codec, yamlfile
 from mlxrepo.errors import InputError, Where
+from mlxrepo.nearest import nearest
 from mlxrepo.yamlfile import MAX_BYTES, MAX_DEPTH
 from mlxrepo.yamlfile import Reading as Reading
 
@@ -64,10 +65,8 @@ def lookup(values: Any, key: str, *, source: str = "the file") -> Any:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """Return a hint with the known name that is nearest to `name`, or None when none is near."""
-    import difflib  # for errors only
-
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f'did you mean "{near[0]}"?' if near else None
+    near = nearest(name, known)
+    return f'did you mean "{near}"?' if near else None
 
 
 def flatten(values: Any) -> dict[str, Any]:

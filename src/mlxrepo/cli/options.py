@@ -15,6 +15,7 @@ import click
 from mlxrepo.cli import console
 from mlxrepo.cli.screen import Screen
 from mlxrepo.errors import InputError
+from mlxrepo.nearest import nearest
 from mlxrepo.paths import display
 
 if TYPE_CHECKING:
@@ -180,11 +181,8 @@ def first_line(help: str | None) -> str | None:
 
 def did_you_mean(word: str, known: Sequence[str]) -> str | None:
     """Return a hint with the known word closest to `word`, or None."""
-    # Needed only after a typing error, so it does not slow down any other start.
-    from difflib import get_close_matches
-
-    close = get_close_matches(word, known, n=1)
-    return f"did you mean `{close[0]}`?" if close else None
+    close = nearest(word, known)
+    return f"did you mean `{close}`?" if close else None
 
 
 def write_examples(formatter: click.HelpFormatter, examples: Sequence[Example]) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlxrepo.cli import units
 from mlxrepo.paths import display, is_inside
-from mlxrepo.pipeline.report import StageReport
 from mlxrepo.repo.targets import Place
-from mlxrepo.store.compare import Change
-from mlxrepo.store.tree import Entry
+
+if TYPE_CHECKING:  # what a verb renders it has imported itself
+    from mlxrepo.pipeline.report import StageReport
+    from mlxrepo.store.compare import Change
+    from mlxrepo.store.tree import Entry
 
 
 def entry_json(entry: Entry | None) -> dict[str, Any] | None:

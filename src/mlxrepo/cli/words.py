@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from difflib import get_close_matches
+
+from mlxrepo.nearest import nearest
 
 # Words that are not commands of mlx and never will be.
 FOREIGN = {
@@ -66,10 +67,10 @@ def advice(words: Sequence[str], known: Collection[str]) -> str | None:
             return _with_what_there_is(FOREIGN[word], known)
     if first in LATER:
         return _not_yet(first)
-    if get_close_matches(first, known, n=1):
+    if nearest(first, known):
         return None
-    close = get_close_matches(first, [*FOREIGN, *LATER], n=1, cutoff=0.8)
-    return advice(close[0].split(), known) if close else None
+    close = nearest(first, [*FOREIGN, *LATER], 0.8)
+    return advice(close.split(), known) if close else None
 
 
 def _with_what_there_is(text: str, known: Collection[str]) -> str:

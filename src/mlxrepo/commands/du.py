@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mlxrepo.errors import InputError
+from mlxrepo.nearest import nearest
 from mlxrepo.paths import RepoPath, display, from_user, is_inside
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.declared import SECTIONS
@@ -171,10 +171,10 @@ def _matches(repo: Repo, item: Artifact, text: str) -> bool:
 
 def _unknown(text: str, found: list[Artifact]) -> InputError:
     known = sorted({name for item in found for name in (item.address, item.path)})
-    near = difflib.get_close_matches(text, known, 1)
+    near = nearest(text, known)
     return InputError(
         f'nothing was ever recorded for "{display(text)}"',
-        hint=f"did you mean {near[0]}?" if near else "mlx du lists all",
+        hint=f"did you mean {near}?" if near else "mlx du lists all",
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from mlxrepo.errors import MlxError, StageFailed
+from mlxrepo.nearest import nearest
 from mlxrepo.paths import RepoPath, display
 from mlxrepo.pipeline.actioncache import Result
 from mlxrepo.pipeline.inputs import neighbours
@@ -42,10 +42,10 @@ def _collect_one(repo: Repo, scan: Scan, stage: Stage, out: Out) -> Output:
             where=out.where,
         ) from None
     if entry is None:
-        near = difflib.get_close_matches(out.path, neighbours(repo, out.path), 1, 0.7)
+        near = nearest(out.path, neighbours(repo, out.path), 0.7)
         raise StageFailed(
             f'stage {stage.address} ended well but did not make "{display(out.path)}"',
-            hint=f"there is {display(near[0])}: did you mean that?"
+            hint=f"there is {display(near)}: did you mean that?"
             if near
             else "let the command write it, or take it out of the stage; paths are relative to "
             "the folder of mlx.yaml",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator
 from typing import Any
 
 from mlxrepo.codec import canonical
 from mlxrepo.errors import InputError, MlxError, ObjectMissing, Where
+from mlxrepo.nearest import nearest
 from mlxrepo.paths import RepoPath, ancestors, display, parent
 from mlxrepo.pipeline.action import Action
 from mlxrepo.progress import SILENT, Progress
@@ -123,8 +123,8 @@ class Inputs:
 
     def _nowhere(self, dep: Dep) -> InputError:
         known = [*self._tracked, *neighbours(self.repo, dep.path)]
-        near = difflib.get_close_matches(dep.path, known, 1, 0.7)
-        hint = f"did you mean {display(near[0])}?" if near else "create it, or let a stage make it"
+        near = nearest(dep.path, known, 0.7)
+        hint = f"did you mean {display(near)}?" if near else "create it, or let a stage make it"
         if any(True for _ in self.parts(dep.path)):
             hint = f"mlx checkout {display(dep.path)} brings it back"
         return InputError(
@@ -165,11 +165,11 @@ class Inputs:
         data = self._bytes(path)
         if data is None:
             known = neighbours(self.repo, path)
-            near = difflib.get_close_matches(path, known, 1, 0.7)
+            near = nearest(path, known, 0.7)
             hint = f"create {display(path)}; paths are relative to the folder of mlx.yaml"
             raise InputError(
                 f'the params file "{display(path)}" of stage {stage.address} is not here',
-                hint=f"did you mean {display(near[0])}?" if near else hint,
+                hint=f"did you mean {display(near)}?" if near else hint,
                 where=where,
             )
         if path not in self._values or self._values[path][0] != data:

@@ -8,13 +8,13 @@ A prefix decides; `./x` is always a path; otherwise a stage of that name comes b
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterable
 from shlex import quote
 from typing import NamedTuple
 
 from mlxrepo.errors import InputError
+from mlxrepo.nearest import nearest
 from mlxrepo.paths import RepoPath, ancestors, display, from_user, is_inside
 from mlxrepo.repo.declared import Declared
 from mlxrepo.repo.layout import PROJECT_FILE
@@ -133,15 +133,15 @@ def not_recorded(
     error = f'nothing is recorded for "{display(text)}"'
     if target.kind != "path":
         known = [item.address for item in tracked] + list(declared.artifacts)
-        near = difflib.get_close_matches(text, sorted(set(known)), 1)
-        return InputError(error, hint=f"did you mean {near[0]}?" if near else "mlx status")
+        near = nearest(text, sorted(set(known)))
+        return InputError(error, hint=f"did you mean {near}?" if near else "mlx status")
     paths = {str(item.path): place.word(item.path) for item in tracked}
     words = {**{address: quote(address) for address in declared.stages}, **paths}
     if place.cwd != place.root and any(is_inside(text, item.path) for item in tracked):
         return InputError(error, hint=f"did you mean {place.word(text)}?")  # typed from the root
-    near = difflib.get_close_matches(target.name, sorted(words), 1)
+    near = nearest(target.name, sorted(words))
     if near:
-        return InputError(error, hint=f"did you mean {words[near[0]]}?")
+        return InputError(error, hint=f"did you mean {words[near]}?")
     verb = "mlx repro" if declared.maker(target.name) else "mlx add"
     return InputError(error, hint=f"{verb} {place.word(target.name)}")
 
@@ -180,9 +180,9 @@ def _stages(target: Target, declared: Declared) -> list[str]:
 
 
 def _no_stage(text: str, declared: Declared) -> InputError:
-    near = difflib.get_close_matches(text, list(declared.stages), 1)
+    near = nearest(text, declared.stages)
     if near:
-        hint = f"did you mean {near[0]}?"
+        hint = f"did you mean {near}?"
     elif declared.stages:
         hint = "stages here: " + ", ".join(sorted(declared.stages)[:10])
     else:
