@@ -7,7 +7,7 @@ repositories of either hash. What a cheap look at `.git` answers is read without
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from mlxrepo.errors import CannotDecide, EnvironmentFailed, InputError
@@ -110,23 +110,37 @@ class Git:
         Raises:
             EnvironmentFailed: when git is missing or exits with another status than `accept`.
         """
+        return self.start(*words, input=input, accept=accept)()
+
+    def start(
+        self, *words: str, input: bytes | None = None, accept: Sequence[int] = (0,)
+    ) -> Callable[[], tuple[int, bytes]]:
+        """Start git as `run` does, and return what waits for its answer: call it exactly once.
+
+        Raises:
+            EnvironmentFailed: as `run`; what git itself says comes when its answer is asked for.
+        """
         import subprocess
 
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 ["git", "-C", self.root, *self._chosen, *words],
-                input=input,
-                stdin=subprocess.DEVNULL if input is None else None,
-                capture_output=True,
+                stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 env=clean_environment(),
-                check=False,
             )
         except FileNotFoundError:
             raise EnvironmentFailed("git is not on PATH", hint="install git, then again") from None
-        if done.returncode not in accept:
-            said = done.stderr.decode("utf-8", "replace").strip()
-            raise EnvironmentFailed(f"git {words[0]} failed: {said}")
-        return done.returncode, done.stdout
+
+        def answer() -> tuple[int, bytes]:
+            out, said = process.communicate(input)
+            if process.returncode not in accept:
+                text = said.decode("utf-8", "replace").strip()
+                raise EnvironmentFailed(f"git {words[0]} failed: {text}")
+            return process.returncode, out
+
+        return answer
 
     def commit(self, rev: str) -> str:
         """Resolve a revision to a commit.
@@ -246,14 +260,15 @@ class Git:
             and not pattern.startswith("!")
         }
 
-    def config(self) -> dict[str, str]:
-        """Return the settings under `mlx.`, the last of each name, keys in lower case."""
-        _, out = self.run("config", "--list", "-z", accept=(0, 1))
-        found: dict[str, str] = {}
-        for item in out.split(b"\0")[:-1]:
-            key, _, value = item.decode("utf-8", "surrogateescape").partition("\n")
-            if key.lower().startswith("mlx."):
-                found[key[4:]] = value
+    def config(self) -> Callable[[], dict[str, str]]:
+        """Start reading the settings under `mlx.`: the last of each name, keys in lower case."""
+        answer = self.start("config", "--list", "-z", accept=(0, 1))
+
+        def found() -> dict[str, str]:
+            rows = [row.decode("utf-8", "surrogateescape") for row in answer()[1].split(b"\0")]
+            pairs = [row.partition("\n")[::2] for row in rows]
+            return {key[4:]: value for key, value in pairs if key.lower().startswith("mlx.")}
+
         return found
 
     def history(self, name: str) -> list[str]:

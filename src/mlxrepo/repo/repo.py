@@ -59,7 +59,9 @@ class Repo:
             InputError: when there is no git worktree, or no mlx.yaml in it.
         """
         repo = cls.find(start)
+        repo.settings.begin()
         if not repo.project_paths:
+            repo.close()
             raise InputError(f"there is no {layout.PROJECT_FILE} in {repo.root}", hint="mlx init")
         return repo
 
@@ -276,6 +278,7 @@ class Repo:
 
     def close(self) -> None:
         """Write what is still to be noted."""
+        self.settings.close()
         if "cache" in self.__dict__:
             self.cache.close()
         if "store" in self.__dict__:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 
-from mlxrepo.errors import InputError
+from mlxrepo.errors import InputError, MlxError
 from mlxrepo.repo.git import Git
 
 # Every setting there is, as the user writes it; git compares names without case.
@@ -16,18 +17,33 @@ class Settings:
 
     def __init__(self, git: Git):
         self._git = git
+        self._reading: Callable[[], dict[str, str]] | None = None
         self._values: dict[str, str] | None = None
+
+    def begin(self) -> None:
+        """Let git read them meanwhile: nearly every command is going to ask."""
+        if self._values is None and self._reading is None:
+            self._reading = self._git.config()
 
     def get(self, name: str, default: str = "") -> str:
         """Return the text of a setting such as `store`; names compare as git compares them."""
+        return self._all().get(name, default)
+
+    def _all(self) -> dict[str, str]:
         if self._values is None:
-            self._values = self._git.config()
-        return self._values.get(name, default)
+            reading, self._reading = self._reading or self._git.config(), None
+            self._values = reading()
+        return self._values
+
+    def close(self) -> None:
+        """Wait for git if it was asked for nothing."""
+        if self._reading:
+            with contextlib.suppress(MlxError):
+                self._all()
 
     def names(self) -> list[str]:
         """Return the settings that are set, in lower case, also unknown ones."""
-        self.get("")
-        return sorted(self._values or ())
+        return sorted(self._all())
 
     def choice(self, name: str, words: Sequence[str]) -> str:
         """Return one of `words`, the first when nothing is set.
