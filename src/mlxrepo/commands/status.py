@@ -166,7 +166,9 @@ def _stages(repo: Repo, wanted: _Wanted | None, progress: Progress) -> list[Stag
     graph = build_graph(repo.declared)
     chosen = set(wanted.stages) if wanted else graph.stages.keys()
     # A stage is judged behind those it needs, shown only when asked for.
-    reports = preview(Judge(repo, progress=progress), graph, graph.needed(chosen))
+    judge = Judge(repo, progress=progress)
+    reports = preview(judge, graph, graph.needed(chosen))
+    judge.save()
     placed = repo.placed
     return [_stage(report, placed) for report in reports if report.stage in chosen]
 

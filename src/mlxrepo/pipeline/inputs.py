@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from mlxrepo.codec import canonical
 from mlxrepo.errors import InputError, MlxError, ObjectMissing, Where
+from mlxrepo.hashing import fingerprint
 from mlxrepo.nearest import nearest
 from mlxrepo.paths import RepoPath, ancestors, display, parent
 from mlxrepo.pipeline.action import Action
@@ -15,6 +17,7 @@ from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.declared import lock_path
 from mlxrepo.repo.lockfile import Input, Output
 from mlxrepo.repo.observed import Tracked
+from mlxrepo.repo.placed import Placed
 from mlxrepo.repo.project import Dep, ParamRef, Stage
 from mlxrepo.repo.repo import Repo
 from mlxrepo.store.compare import presence, same
@@ -28,19 +31,28 @@ class Inputs:
     def __init__(self, repo: Repo, *, progress: Progress = SILENT):
         self.repo = repo
         self.scan = repo.scan(progress=progress)
-        self.placed = repo.placed
-        self._tracked: dict[RepoPath, Tracked] = {}
         self._below: dict[RepoPath, list[RepoPath]] = {}  # by folder: the tracked paths in it
-        for tracked in repo.observed.tracked():
-            self._track(tracked)
         self._assumed: set[RepoPath] = set()
         self._values: dict[RepoPath, tuple[bytes, Any]] = {}
+
+    @cached_property
+    def placed(self) -> Placed:
+        """What is noted as placed, kept up to date with what this run does."""
+        return self.repo.placed
+
+    @cached_property
+    def _tracked(self) -> dict[RepoPath, Tracked]:
+        known: dict[RepoPath, Tracked] = {}
+        for tracked in self.repo.observed.tracked():
+            self._track(tracked, known)
+        return known
 
     def note_outs(self, stage: Stage, outs: tuple[Output, ...]) -> None:
         """Take note that a stage's outs are here, and recorded so, from now on."""
         for out in outs:
             lock = lock_path(stage.file)
-            self._track(Tracked(out.path, out.entry, out.kind, stage.address, out.cache, lock))
+            tracked = Tracked(out.path, out.entry, out.kind, stage.address, out.cache, lock)
+            self._track(tracked, self._tracked)
             self.placed[out.path] = out.entry
 
     def assume_outs(self, stage: Stage, outs: tuple[Output, ...]) -> None:
@@ -91,11 +103,15 @@ class Inputs:
         for part in self._below.get(path, ()):
             yield self._tracked[part], part
 
-    def _track(self, tracked: Tracked) -> None:
-        if tracked.path not in self._tracked:
+    def is_assumed(self, path: RepoPath) -> bool:
+        """Say whether what counts at a path is an assumption of a look ahead."""
+        return bool(self._assumed) and any(t.path in self._assumed for t, _ in self.parts(path))
+
+    def _track(self, tracked: Tracked, known: dict[RepoPath, Tracked]) -> None:
+        if tracked.path not in known:
             for folder in ancestors(tracked.path):
                 self._below.setdefault(folder, []).append(tracked.path)
-        self._tracked[tracked.path] = tracked
+        known[tracked.path] = tracked
 
     def _counted(self, tracked: Tracked, path: RepoPath) -> Entry | None:
         below = path[len(tracked.path) + 1 :]
@@ -175,6 +191,11 @@ class Inputs:
         if path not in self._values or self._values[path][0] != data:
             self._values[path] = data, read_values(data, path)
         return self._values[path][1]
+
+    def params_print(self, path: RepoPath) -> str:
+        """Fingerprint a params file as it is now; "" when there is none."""
+        data = self._bytes(path)
+        return "" if data is None else fingerprint(data).hex()
 
     def _bytes(self, path: RepoPath) -> bytes | None:
         for tracked, _ in self.parts(path):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from mlxrepo.errors import MlxError
 from mlxrepo.pipeline.action import Action
 from mlxrepo.pipeline.actioncache import ActionCache, Result
-from mlxrepo.pipeline.decide import Decision, decide
+from mlxrepo.pipeline.decide import UP_TO_DATE, Decision, decide
 from mlxrepo.pipeline.inputs import Inputs
+from mlxrepo.pipeline.settled import Settled
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.layout import ACTIONS_FOLDER, LOCK_FILE
 from mlxrepo.repo.lockfile import StageRecord, parse_lock
@@ -33,7 +34,19 @@ class Judge:
         self.inputs = Inputs(repo, progress=progress)
         self.actions = ActionCache(repo.shared(ACTIONS_FOLDER))
         self._force = force
+        self._settled = Settled(repo, self.inputs)
         self._is_stored = repo.store.pin if acts else repo.store.is_whole
+
+    def is_settled(self, stage: Stage) -> bool:
+        """Say whether a stage is up to date without asking why: nothing it touches was touched."""
+        record = self.records.get(stage.address)
+        if record is None or stage.address in self._force:
+            return False
+        return self._settled.holds(stage, record, {})
+
+    def save(self) -> None:
+        """Keep what was found out, for the next look."""
+        self._settled.save()
 
     def decide(self, stage: Stage) -> Decision:
         """Resolve a stage's inputs and decide about it.
@@ -42,14 +55,18 @@ class Judge:
             InputError: when an input is nowhere.
         """
         action = self.inputs.action(stage)
-        return decide(
+        record = self.records.get(stage.address)
+        decision = decide(
             action,
-            self.records.get(stage.address),
+            record,
             {out.path: self.inputs.scan.entry(out.path) for out in stage.outs},
             lambda: self._known(action),
             self._is_stored,
             force=stage.address in self._force,
         )
+        if decision.word == UP_TO_DATE and record:
+            self._settled.note(stage, record)
+        return decision
 
     def note(self, stage: Stage, record: StageRecord) -> None:
         """Count a stage as recorded so, for those that need it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mlxrepo.errors import MlxError
-from mlxrepo.pipeline.decide import BLOCKED, MAY_RUN, RESTORE, RUN, Reason
+from mlxrepo.pipeline.decide import BLOCKED, MAY_RUN, RESTORE, RUN, UP_TO_DATE, Reason
 from mlxrepo.pipeline.graph import Graph
 from mlxrepo.pipeline.judge import Judge
 from mlxrepo.pipeline.report import StageReport
@@ -37,6 +37,8 @@ def _behind(address: str, before: list[StageReport]) -> StageReport | None:
 
 
 def _decide(judge: Judge, graph: Graph, address: str) -> StageReport:
+    if judge.is_settled(graph.stages[address]):
+        return StageReport(address, UP_TO_DATE)
     try:
         decision = judge.decide(graph.stages[address])
     except MlxError as error:

@@ -2,6 +2,7 @@
 
 One SQLite row per folder. A row holds the stat of every file with its oid, and one fingerprint over
 all of it together with the folder's tree: a clean folder is recognised without decoding the row.
+Beside the rows it keeps memos: what else was worked out from files and can be worked out again.
 Everything here can be deleted at any time; on any doubt it is not believed.
 """
 
@@ -19,7 +20,7 @@ from mlxrepo.hashing import Oid, fingerprint
 from mlxrepo.paths import name_bytes
 from mlxrepo.store.tree import Entry
 
-VERSION = 2
+VERSION = 3
 # A file changed within this many nanoseconds before it was looked at could change again without a
 # new time stamp (kernels tick every 1 to 10 ms), so it is read again next time: git's racy rule.
 RACY_NS = 20_000_000
@@ -166,6 +167,7 @@ class StatCache:
         self._db: sqlite3.Connection | None = None
         self._off = False
         self._new: dict[bytes, bytes] = {}
+        self._memos: dict[str, bytes] = {}
         self._young: dict[str, _Young] = {}
 
     def get(self, folder: str) -> Row | None:
@@ -221,18 +223,34 @@ class StatCache:
             same = {**row.files, **same} if row else same
         self.put(folder, Folder(print_, value.entry, same), now)
 
+    def memo(self, name: str) -> bytes | None:
+        """Return what was last kept under a name; None when nothing, or nothing believable, is."""
+        if name in self._memos:
+            return self._memos[name]
+        found = self._ask("SELECT body FROM memo WHERE name = ?", name)
+        if not isinstance(found, bytes) or fingerprint(found[16:]) != found[:16]:
+            return None
+        return found[16:]
+
+    def put_memo(self, name: str, body: bytes) -> None:
+        """Keep a memo under a name; `save` writes it."""
+        self._memos[name] = body
+
     def save(self) -> None:
         """Write what was noted; a stat cache that cannot be written is no error."""
         for folder in list(self._young):
             self._settle(folder)
-        if self._new and not self._off:
+        if (self._new or self._memos) and not self._off:
+            memos = [(name, fingerprint(body) + body) for name, body in self._memos.items()]
             try:
                 with self._open() as db:
                     rows = self._new.items()
                     db.executemany("INSERT OR REPLACE INTO folder VALUES (?,?)", rows)
+                    db.executemany("INSERT OR REPLACE INTO memo VALUES (?,?)", memos)
             except (sqlite3.Error, OSError) as error:
                 self._give_up(error)
         self._new.clear()
+        self._memos.clear()
 
     def rename(self, old: str, new: str) -> None:
         """Let the rows of a moved folder follow it, with those of what lies in it."""
@@ -260,11 +278,13 @@ class StatCache:
         self._disconnect()
 
     def _load(self, path: bytes) -> object:
+        return self._ask("SELECT row FROM folder WHERE path = ?", path)
+
+    def _ask(self, query: str, word: str | bytes) -> object:
         if self._off:
             return None
         try:
-            query = self._open().execute("SELECT row FROM folder WHERE path = ?", (path,))
-            found = query.fetchone()
+            found = self._open().execute(query, (word,)).fetchone()
         except (sqlite3.Error, OSError) as error:
             self._give_up(error)
             return None
@@ -283,7 +303,9 @@ class StatCache:
     def _create(self, db: sqlite3.Connection) -> None:
         with db:
             db.execute("DROP TABLE IF EXISTS folder")
+            db.execute("DROP TABLE IF EXISTS memo")
             db.execute("CREATE TABLE folder (path BLOB PRIMARY KEY, row BLOB) WITHOUT ROWID")
+            db.execute("CREATE TABLE memo (name TEXT PRIMARY KEY, body BLOB)")
             db.execute(f"PRAGMA user_version={VERSION}")
 
     def _disconnect(self) -> None:
