@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -217,14 +218,56 @@ def test_what_a_living_writer_is_at_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_planted_link_is_no_temporary(tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
+    kept, work = tmp_path / "kept", tmp_path / "work"
     kept.mkdir()
-    (kept / "file").write_bytes(b"")
-    work = tmp_path / "work"
     work.mkdir()
+    (kept / "file").write_bytes(b"")
     (work / ".mlx-tmp-0").symlink_to(kept)
+    (work / ".mlx-tmp-1").symlink_to(kept / "file")
     write_atomic(str(work / "other"), b"")
     assert os.listdir(kept) == ["file"]
+    assert len(os.listdir(work)) == 3
+
+
+def test_a_planted_pipe_stops_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".mlx-tmp-0")
+    write_atomic(str(tmp_path / "other"), b"")
+    assert os.listdir(tmp_path) == ["other"]
+
+
+def test_a_new_folder_cleans_up_as_a_new_file_does(tmp_path: Path) -> None:
+    (tmp_path / ".mlx-tmp-0").mkdir()
+    place = os.open(tmp_path, os.O_RDONLY)
+    with files.temp_folder(place):
+        assert not (tmp_path / ".mlx-tmp-0").exists()
+    os.close(place)
+
+
+def test_a_temporary_in_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    place = os.open(tmp_path / "gone", os.O_RDONLY)
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(FileNotFoundError), files.temp_folder(place):
+        pass
+    os.close(place)
+
+
+def test_a_link_that_takes_the_place_of_a_temporary_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kept").mkdir()
+    real = os.mkdir
+
+    def planted(name: str, mode: int, *, dir_fd: int) -> None:
+        real(name, mode, dir_fd=dir_fd)
+        os.rmdir(name, dir_fd=dir_fd)
+        os.symlink("kept", name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "mkdir", planted)
+    place = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises(OSError), files.temp_folder(place):  # noqa: PT011
+        pass
+    os.close(place)
 
 
 def test_whatever_lies_at_a_path_is_removed_but_not_behind_a_link(tmp_path: Path) -> None:
@@ -235,3 +278,58 @@ def test_whatever_lies_at_a_path_is_removed_but_not_behind_a_link(tmp_path: Path
     for name in ("folder", "file", "link", "nothing"):
         files.remove_any(str(tmp_path / name))
     assert os.listdir(tmp_path) == ["target"]
+
+
+def test_a_new_file_in_the_folder_of_a_group_is_readable_for_the_group(tmp_path: Path) -> None:
+    shared, own = tmp_path / "shared", tmp_path / "own"
+    for folder in (shared, own):
+        folder.mkdir()
+    shared.chmod(0o2770)
+    before = os.umask(0o077)
+    try:
+        for folder in (shared, own):
+            write_atomic(str(folder / "below" / "file"), b"")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((shared / "below").stat().st_mode) == 0o2770
+    assert stat.S_IMODE((shared / "below" / "file").stat().st_mode) == 0o640
+    assert stat.S_IMODE((own / "below" / "file").stat().st_mode) == 0o600
+
+
+def test_what_a_link_points_to_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real/file")
+    write_atomic(str(tmp_path / "link"), b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "file").read_bytes() == b"new"
+
+
+def test_a_file_is_in_the_way_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(FileExistsError):
+        files.make_folder(str(tmp_path / "file" / ""))
+    with pytest.raises((FileExistsError, NotADirectoryError)):
+        write_atomic(str(tmp_path / "file" / "below"), b"")
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_what_must_not_be_removed_is_told_as_such() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are for one user
+        kept = Path(folder, "kept")
+        kept.write_bytes(b"")
+        os.chmod(folder, 0o755)
+        child = os.fork()
+        if child == 0:
+            if os.getuid() == 0:
+                os.setuid(65534)
+            else:
+                os.chmod(folder, 0o555)
+            try:
+                files.remove_any(str(kept))
+            except PermissionError:
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        os.chmod(folder, 0o755)
+        assert kept.exists()

@@ -1,26 +1,27 @@
 """Durable writes: the only module that creates, renames or removes files mlx depends on.
 
 The order is always the same: a temporary file beside the target, its bytes flushed, a rename, the
-folder flushed. A kill at any point leaves the old file or the new one, and at worst a temporary
-whose name starts with `TEMP_PREFIX`, which every scan passes over. Its writer holds a kernel lock
-on it, so the next writer in that folder can tell what is dead, and removes it.
+folder flushed. A kill or a power cut at any point leaves the old file or the new one, and at worst
+a temporary (temporaries.py), which the next writer in that folder removes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import shutil
-import signal
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from mlxrepo.errors import EnvironmentFailed
+from mlxrepo.failpoints import failpoint as failpoint
 from mlxrepo.paths import TEMP_PREFIX as TEMP_PREFIX
 from mlxrepo.paths import display
+from mlxrepo.temporaries import held_folder, hold_file, naming, new_name
+from mlxrepo.temporaries import remove_dead as remove_dead
+from mlxrepo.temporaries import temp_folder as temp_folder
 
 FLUSH_DISK_FROM = 32  # flushing the whole disk once is cheaper than this many files
 SMALL = 1 << 20  # below this a file is read whole and its object goes into a pack
@@ -31,13 +32,6 @@ CANNOT_LINK = frozenset(
 )
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_FAILPOINT = os.environ.get("MLXREPO_FAILPOINT", "")
-
-
-def failpoint(name: str) -> None:
-    """Die here when MLXREPO_FAILPOINT names this point: how tests kill at every durable step."""
-    if name == _FAILPOINT:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Stat(NamedTuple):
@@ -71,12 +65,19 @@ def sync_folder(path: str) -> None:
         os.close(fd)
 
 
-def make_folder(path: str) -> None:
+def sync_folders(paths: Iterable[str]) -> None:
+    """Flush folders; those that are gone meanwhile had nothing in them."""
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            sync_folder(path)
+
+
+def make_folder(path: str, *, flush: bool = True) -> None:
     """Create a folder and those above it, so that they survive a power cut."""
     if not path or os.path.isdir(path):
         return
     above = os.path.dirname(path)
-    make_folder(above)
+    make_folder(above, flush=flush)
     try:
         os.mkdir(path)
     except FileExistsError:
@@ -84,81 +85,129 @@ def make_folder(path: str) -> None:
             raise
         return
     _let_group_in(path, above or ".")
-    sync_folder(above or ".")
+    if flush:
+        sync_folder(above or ".")
+
+
+_GROUPS = stat.S_ISGID | stat.S_IRWXG  # the rights of a folder in a shared store
+
+
+def _is_groups(folder: str) -> bool:
+    return os.stat(folder).st_mode & _GROUPS == _GROUPS
 
 
 def _let_group_in(path: str, above: str) -> None:
     """Give a new folder to the group where the one above is the group's: in a shared store."""
-    rights = stat.S_ISGID | stat.S_IRWXG
-    if os.stat(above).st_mode & rights == rights:
-        os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) | rights)
+    if _is_groups(above):
+        os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) | _GROUPS)
 
 
 def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
     """Write every byte of `data`, whatever the system takes at a time."""
     view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+    with naming(fd):
+        while view:
+            view = view[os.write(fd, view) :]
 
 
-def write_atomic(path: str, data: bytes, *, mode: int = 0o644) -> None:
+def write_atomic(path: str, data: bytes, *, mode: int = 0o644, flush: bool = True) -> None:
     """Replace the file at `path` by `data`; readers see the old bytes or the new ones.
 
-    An existing file keeps its permission bits; a symlink keeps pointing where it does.
+    An existing file keeps its permission bits; a symlink keeps pointing where it does. Without
+    `flush` a power cut may leave anything: for what is checked when read, and can be made again.
     """
     path = os.path.realpath(path)
     folder = os.path.dirname(path)
     with temp_file(folder, mode) as (fd, temp):
-        with contextlib.suppress(FileNotFoundError):
-            os.fchmod(fd, stat.S_IMODE(os.stat(path).st_mode))
+        _give_mode(fd, path)
         write_all(fd, data)
-        os.fsync(fd)
+        if flush:
+            os.fsync(fd)
         failpoint("write.before-rename")
         os.rename(temp, path)
-    sync_folder(folder)
     failpoint("write.after-rename")
+    if flush:
+        sync_folder(folder)
+
+
+def _give_mode(fd: int, path: str) -> None:
+    """Keep the permission bits of the file at `path`; in a group's folder the group can read it."""
+    try:
+        os.fchmod(fd, stat.S_IMODE(os.stat(path).st_mode))
+    except FileNotFoundError:
+        if _is_groups(os.path.dirname(path)):
+            os.fchmod(fd, stat.S_IMODE(os.fstat(fd).st_mode) | stat.S_IRGRP)
 
 
 def publish(fd: int, temp: str, final: str, *, flush: bool = True) -> None:
-    """Give an open temporary file its final name, read-only; keep what is already there."""
+    """Give an open temporary file its final name, read-only; what is there already is kept."""
     failpoint("publish.before-flush")
+    os.fchmod(fd, 0o444)
     if flush:
-        os.fsync(fd)
-    failpoint("publish.before-rename")
-    os.chmod(temp, 0o444)
+        with naming(fd):
+            os.fsync(fd)
     folder = os.path.dirname(final)
     make_folder(folder)
+    failpoint("publish.before-rename")
     if os.path.exists(final):
+        _freshen(final)
         os.unlink(temp)
-        return
-    os.rename(temp, final)
-    if flush:
-        sync_folder(folder)
+    else:
+        os.rename(temp, final)
     failpoint("publish.after-rename")
+    if flush:  # also what somebody else has just put there
+        sync_folder(folder)
+
+
+def _freshen(path: str) -> None:
+    """Let an object that is wanted again count as new: its grace period begins now."""
+    with contextlib.suppress(PermissionError, FileNotFoundError):  # another user's
+        os.utime(path)
 
 
 def adopt(path: str, found: Stat, final: str, *, flush: bool) -> Stat | None:
     """Publish a workspace file itself, by a hard link; it becomes read-only with it.
 
-    None when the disk or the owner forbids it, or the file is no longer the one that was `found`.
+    None when the disk or the owner forbids it, when the object is here already, or when the file
+    is no longer the one that was `found`; then it stays as it is.
     """
     make_folder(os.path.dirname(final))
     fd, before = open_regular(path)
     try:
         if stat_of(before) != found:
             return None
-        os.fchmod(fd, 0o444)
-        if flush:
-            os.fsync(fd)
-        failpoint("adopt.before-link")
-        os.link(path, final, follow_symlinks=False)
-        return stat_of(os.fstat(fd))
-    except OSError as error:
-        if error.errno in CANNOT_LINK:
-            return None
-        raise
+        linked = False
+        try:
+            linked = _link(fd, path, final, flush=flush)
+        finally:
+            if not linked:
+                os.fchmod(fd, stat.S_IMODE(before.st_mode))
+        return stat_of(os.fstat(fd)) if linked else None
+    except PermissionError:  # another user's file
+        return None
     finally:
         os.close(fd)
+
+
+def _link(fd: int, path: str, final: str, *, flush: bool) -> bool:
+    """Make the open file at `path` read-only and link it; say whether that was possible."""
+    os.fchmod(fd, 0o444)
+    if flush:
+        os.fsync(fd)
+    failpoint("adopt.before-link")
+    try:
+        os.link(path, final, follow_symlinks=False)
+    except FileExistsError:
+        _freshen(final)
+        return False
+    except OSError as error:
+        if error.errno in CANNOT_LINK:
+            return False
+        raise
+    failpoint("adopt.after-link")
+    if flush:
+        sync_folder(os.path.dirname(final))
+    return True
 
 
 def publish_all(place: str, items: Sequence[tuple[bytes, str]], fsync: str) -> None:
@@ -180,13 +229,13 @@ def publish_all(place: str, items: Sequence[tuple[bytes, str]], fsync: str) -> N
             _rename_all(workshop, [final for _, final in items], flush=fsync != "off")
     finally:
         os.close(place_fd)
-    failpoint("publish-all.after-rename")
 
 
 def _write_new(name: str, data: bytes, folder: int) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     fd = os.open(name, flags, 0o444, dir_fd=folder)
     try:
+        os.fchmod(fd, 0o444)  # whatever the umask
         write_all(fd, data)
     finally:
         os.close(fd)
@@ -222,10 +271,13 @@ def _rename_all(workshop: int, finals: Sequence[str], *, flush: bool) -> None:
     for folder in folders:
         make_folder(folder)
     for number, final in enumerate(finals):
-        if not os.path.exists(final):
+        if os.path.exists(final):
+            _freshen(final)
+        else:
             os.rename(str(number), final, src_dir_fd=workshop)
-    for folder in folders if flush else ():
-        sync_folder(folder)
+    failpoint("publish-all.after-rename")
+    if flush:
+        sync_folders(folders)
 
 
 def open_temp(folder: str, mode: int = 0o644) -> tuple[int, str]:
@@ -234,7 +286,7 @@ def open_temp(folder: str, mode: int = 0o644) -> tuple[int, str]:
     place = os.open(folder, _OPEN_FOLDER)
     try:
         remove_dead(place)
-        fd, name = _create_held(place, lambda name: _create_file(name, mode, place))
+        fd, name = hold_file(place, mode)
         return fd, os.path.join(folder, name)
     finally:
         os.close(place)
@@ -245,70 +297,11 @@ def temp_file(folder: str, mode: int = 0o644) -> Iterator[tuple[int, str]]:
     """Open a new temporary file in `folder`; it is removed unless somebody renamed it."""
     fd, path = open_temp(folder, mode)
     try:
-        yield fd, path
+        with naming(fd):
+            yield fd, path
     finally:
         os.close(fd)
         remove_quietly(path)
-
-
-@contextlib.contextmanager
-def temp_folder(place: int) -> Iterator[int]:
-    """Make a new temporary folder in the open folder `place`, removed with what is still in it."""
-    remove_dead(place)
-    fd, name = _create_held(place, lambda name: _create_folder(name, place))
-    try:
-        yield fd
-    finally:
-        shutil.rmtree(name, ignore_errors=True, dir_fd=place)
-        os.close(fd)
-
-
-def _create_held(place: int, create: Callable[[str], int]) -> tuple[int, str]:
-    """Create something under a fresh name and lock it, before anybody takes it for dead."""
-    while True:
-        name = TEMP_PREFIX + os.urandom(8).hex()
-        try:
-            fd = create(name)
-        except FileNotFoundError:  # taken for dead between being made and being opened
-            if not os.fstat(place).st_nlink:
-                raise
-            continue
-        with contextlib.suppress(OSError):  # no locks on this disk: then nothing looks dead either
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        if os.fstat(fd).st_nlink:
-            return fd, name
-        os.close(fd)
-
-
-def _create_file(name: str, mode: int, place: int) -> int:
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    return os.open(name, flags, mode, dir_fd=place)
-
-
-def _create_folder(name: str, place: int) -> int:
-    os.mkdir(name, 0o777, dir_fd=place)
-    return os.open(name, _OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=place)
-
-
-def remove_dead(place: int) -> None:
-    """Remove from an open folder the temporaries whose writer was killed."""
-    with os.scandir(place) as items:
-        names = [item.name for item in items if item.name.startswith(TEMP_PREFIX)]
-    for name in names:
-        try:
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
-        except OSError:
-            continue  # gone meanwhile, or not ours to touch
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if stat.S_ISDIR(os.fstat(fd).st_mode):
-                shutil.rmtree(name, dir_fd=place)
-            else:
-                os.unlink(name, dir_fd=place)
-        except OSError:
-            pass  # its writer lives, or it cannot be removed: then it is in nobody's way
-        finally:
-            os.close(fd)
 
 
 def remove_quietly(path: str) -> None:
@@ -329,15 +322,60 @@ def remove_any(path: str) -> None:
         shutil.rmtree(path)
 
 
-def move(source: str, target: str) -> None:
-    """Rename `source` to `target`, or copy and remove it when they are on different disks."""
-    make_folder(os.path.dirname(target))
+def move(source: str, target: str, *, flush: bool = True) -> None:
+    """Rename a file, a link or a folder; from disk to disk a whole copy of it appears at once.
+
+    A kill or a power cut leaves it at one of the two places, or whole at both. Who moves many
+    things leaves `flush` to the end: first the folders they are in now, then those they were in.
+    """
+    folder, left = os.path.dirname(target) or ".", os.path.dirname(source) or "."
+    make_folder(folder)
+    failpoint("move.before-rename")
     try:
         os.rename(source, target)
     except OSError as error:
-        if error.errno not in (errno.EXDEV, errno.EBUSY):
+        if error.errno != errno.EXDEV:
             raise
-        shutil.move(source, target)
+        _move_far(source, target)
+        return
+    failpoint("move.after-rename")
+    if flush:  # in this order: it must not be gone here before it is there for good
+        sync_folders(dict.fromkeys((folder, left)))
+
+
+def _move_far(source: str, target: str) -> None:
+    """Copy, flush, rename; only then remove the source."""
+    folder = os.path.dirname(target) or "."
+    place = os.open(folder, _OPEN_FOLDER)
+    try:
+        with held_folder(place) as (workshop, name):
+            copy = os.path.join(folder, name, "copy")
+            _copy(source, copy)
+            sync_disk(workshop)
+            failpoint("move.copied")
+            os.rename(copy, target)
+        os.fsync(place)
+    finally:
+        os.close(place)
+    failpoint("move.before-remove")
+    if os.path.isdir(source) and not os.path.islink(source):
+        # Under the name of a dead temporary: half of a folder must not be taken for it.
+        dead = os.path.join(os.path.dirname(source), new_name())
+        os.rename(source, dead)
+        source = dead
+    remove_any(source)
+    sync_folder(os.path.dirname(source) or ".")
+
+
+def _copy(source: str, target: str) -> None:
+    """Copy a file, a link or a folder with its permission bits and times."""
+    if os.path.isdir(source) and not os.path.islink(source):
+        os.mkdir(target)
+        for name in os.listdir(source):
+            _copy(os.path.join(source, name), os.path.join(target, name))
+    else:
+        shutil.copyfile(source, target, follow_symlinks=False)
+    shutil.copystat(source, target, follow_symlinks=False)
 
 
 def open_regular(path: str, dir_fd: int | None = None) -> tuple[int, os.stat_result]:

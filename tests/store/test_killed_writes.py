@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 import pytest
 from rig import Rig, run, temporaries
 
-import mlxrepo
+from mlxrepo.failpoints import FAILPOINTS
 from mlxrepo.files import SMALL
 from mlxrepo.paths import RepoPath
 from mlxrepo.store.subtree import walk
 
-POINTS = [
-    "write.before-rename",
-    "write.after-rename",
-    "publish.before-flush",
-    "publish.before-rename",
-    "publish.after-rename",
-    "publish-all.before-flush",
-    "publish-all.before-rename",
-    "publish-all.after-rename",
-    "adopt.before-link",
-    "materialize.before-rename",
-]
+# Those of gc and of moving have tests of their own: test_gc.py and test_publishing.py.
+POINTS = [point for point in FAILPOINTS if not point.startswith(("gc.", "move."))]
 
 WORK = """
 import sys
@@ -54,17 +43,6 @@ for name in ("out", "half"):
     Workspace(str(folder / "work"), store, cache).apply(steps)
 cache.close()
 """
-
-
-def test_every_point_of_this_room_is_tried() -> None:
-    source = Path(mlxrepo.__file__).parent
-    places = [source / "files.py", *(source / "store").glob("*.py")]
-    found = {
-        point
-        for path in places
-        for point in re.findall(r'failpoint\("([a-z.-]+)"\)', path.read_text())
-    }
-    assert {point for point in found if not point.startswith("gc.")} == set(POINTS)
 
 
 @pytest.mark.parametrize("point", POINTS)

@@ -277,14 +277,17 @@ def _to_trash(root: str, gone: list[str]) -> Swept:
                 lost = lost.plus(one)
         except FileNotFoundError:
             continue  # another gc was here
-        files.failpoint("gc.moved")
+    files.failpoint("gc.moved")
+    folders = {os.path.dirname(file) for file in gone}
+    files.sync_folders(os.path.join(trash, folder) for folder in folders)
+    files.sync_folders(os.path.join(root, folder) for folder in folders)
     return Swept(trash if moved.objects else None, moved, lost)
 
 
 def _move(source: str, target: str) -> bool:
     """Move a file to the trash; on a disk so full that this fails, remove it, and say so."""
     try:
-        files.move(source, target)
+        files.move(source, target, flush=False)
     except OSError as error:
         if error.errno not in _FULL:
             raise
@@ -306,16 +309,19 @@ def undo(root: str, *, apply: bool = True) -> Amount | None:
         return None
     trash = os.path.join(root, TRASH, names[-1])
     back = NOTHING
+    folders: set[str] = set()
     for source, target in _moved(root, trash):
+        folders.add(os.path.dirname(target))
         if os.path.exists(target):
             continue
         back = back.plus(Amount(1, os.lstat(source).st_size))
         if apply:
             with contextlib.suppress(PermissionError):  # another user's: it keeps its age
                 os.utime(source)
-            files.move(source, target)
-            files.failpoint("gc.brought-back")
+            files.move(source, target, flush=False)
     if apply:
+        files.failpoint("gc.brought-back")
+        files.sync_folders(folders)
         files.remove_any(trash)
     return back
 
