@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sandbox import Killer, Project, copies, settle
+from storage import object_files
 
 from mlxrepo.commands.add import add, add_modified
 from mlxrepo.commands.checkout import checkout
 from mlxrepo.commands.repro import repro
 from mlxrepo.commands.status import status
-from mlxrepo.errors import InputError, MlxError, Refused
+from mlxrepo.errors import EnvironmentFailed, InputError, MlxError, Refused
 from mlxrepo.store.subtree import find, walk
 
 
@@ -77,11 +81,24 @@ def test_the_same_command_again_changes_nothing(project: Project) -> None:
 
 
 def test_names_are_derived_and_do_not_collide(project: Project) -> None:
-    for path in ("a/x.csv", "b/x.csv", "x.tar.gz", "data", "-y-.csv", "ä ö.csv"):
+    names = {
+        "a/x.csv": "x",
+        "b/x.csv": "b-x",
+        "c/b/x.csv": "c-b-x",
+        "x.tar.gz": "x-2",
+        "./-y-.csv": "y",
+        # What begins a target is no name.
+        "data": "dataset",
+        "ä ö.csv": "dataset-2",
+        "d/data.csv": "d-data",
+        "model.pkl": "models",
+        "feature.csv": "features",
+        "exp.json": "experiment",
+    }
+    for path in names:
         project.write(path)
-    done = project.do(add, ["a/x.csv", "b/x.csv", "x.tar.gz", "data", "./-y-.csv", "ä ö.csv"])
-    addresses = [item.address for item in done.updated]
-    assert addresses == ["data:x", "data:b-x", "data:x-2", "data:data-2", "data:y", "data:data-3"]
+    done = project.do(add, list(names))
+    assert [item.address for item in done.updated] == [f"data:{name}" for name in names.values()]
     assert project.do(status).clean
 
 
@@ -398,6 +415,96 @@ def test_update_stops_before_it_records_when_a_whole_path_is_gone(project: Proje
         project.do(add_modified)
     assert "mlx rm b.csv" in (caught.value.hint or "")
     assert project.read("mlx.lock") == lock
+
+
+# a disk that is too small
+
+
+def on_small_disk(project: Project, folder: Path, size: str) -> None:
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)], check=True)
+    project.git("config", "mlx.store", str(folder / "store"))
+
+
+@pytest.fixture
+def small(project: Project, tmp_path: Path) -> Iterator[Project]:
+    """Return a project whose store is on a disk of 8 MiB."""
+    on_small_disk(project, tmp_path / "disk", "8m")
+    try:
+        yield project
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path / "disk")], check=True)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("count", [1, 12])
+def test_what_a_disk_cannot_take_is_refused_before_anything_is_written(
+    small: Project, tmp_path: Path, count: int
+) -> None:
+    for number in range(count):
+        small.write(f"data/{number}", os.urandom((9 << 20) // count))
+    before, ignored = small.files(), small.untracked()
+    with pytest.raises(EnvironmentFailed) as caught:
+        small.do(add, ["data"])
+    assert caught.value.exit_code == 5
+    free = shutil.disk_usage(tmp_path / "disk").free
+    said = [int(n.replace(",", "")) for n in re.findall(r"[\d,]{5,}", caught.value.message)]
+    assert said[0] > 9 << 20
+    assert abs(said[1] - free) < 100_000
+    hint = caught.value.hint or ""
+    assert all(way in hint for way in ("mlx gc", "mlx.link hardlink", "reflink", "store move"))
+    assert (small.files(), small.untracked()) == (before, ignored)
+    assert not list((tmp_path / "disk/store").rglob("objects/*"))
+
+
+@pytest.mark.root
+def test_only_what_is_new_has_to_fit(small: Project) -> None:
+    for number in range(5):
+        small.write(f"data/{number}", os.urandom(1 << 20))
+    settle()
+    small.do(add, ["data"])
+    small.write("data/ignored.pyc", os.urandom(3 << 20))
+    small.write("data/new", b"new")
+    assert small.do(add, ["data"]).updated[0].new_bytes < 10_000
+    for number in range(6):  # each of them would fit
+        small.write(f"data/new{number}", os.urandom(700_000))
+    before = object_files(small)
+    with pytest.raises(EnvironmentFailed, match="storing this takes 4,"):
+        small.do(add_modified)
+    assert object_files(small) == before
+    for number in range(6):
+        small.path(f"data/new{number}").unlink()
+    small.path("data/0").write_bytes(os.urandom(2 << 20))
+    small.do(add, ["data"])
+
+
+def test_a_sparse_file_that_no_disk_holds_is_refused(project: Project) -> None:
+    huge = project.write("huge.bin", "")
+    os.truncate(huge, 3 << 40)
+    with pytest.raises(EnvironmentFailed, match=r"3,298,\d{3},\d{3},\d{3} bytes"):
+        project.do(add, ["huge.bin"])
+    assert "huge.bin" in project.untracked()
+    assert not project.path("mlx.lock").exists()
+
+
+def test_what_is_too_large_for_the_disk_is_linked_where_that_is_wanted(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlxrepo.repo import room
+
+    project.write("large.bin", os.urandom(900_000))
+    project.write("script.sh", os.urandom(900_000)).chmod(0o755)
+    # No real disk is that full for one test alone: it is said to be.
+    monkeypatch.setattr(room, "free_bytes", lambda root: 1 << 20)
+    with pytest.raises(EnvironmentFailed):
+        project.do(add, ["large.bin", "script.sh"])
+    project.git("config", "mlx.link", "hardlink")
+    project.do(add, ["large.bin", "script.sh"])
+    assert project.path("large.bin").stat().st_nlink == 2
+    project.write("other.sh", os.urandom(900_000)).chmod(0o755)
+    project.write("third.sh", os.urandom(900_000)).chmod(0o755)
+    with pytest.raises(EnvironmentFailed):  # a hard link to the store cannot be executable
+        project.do(add, ["other.sh", "third.sh"])
 
 
 # kills and company

@@ -118,6 +118,56 @@ def test_it_names_everybody_who_needs_it(tracked: Project) -> None:
     assert not {"workspace", "placed"} & places
 
 
+@pytest.fixture
+def pair(tracked: Project, tmp_path: Path) -> tuple[Project, Project]:
+    """Return a project, and another one with other data of the same name in the same store."""
+    other = Project.create(tmp_path / "other")
+    other.git("config", "mlx.store", str(store_of(tracked)))
+    other.write("big.bin", BIG[::-1])
+    other.write("placed.bin", b"placed" * (1 << 18))
+    other.do(add, ["big.bin", "placed.bin"])
+    other.do(rm, ["placed.bin"], cached=True)
+    other.commit("other")
+    return tracked, other
+
+
+def test_what_other_repositories_of_the_store_need_is_needed(pair: tuple[Project, Project]) -> None:
+    mine, other = pair
+    loose(mine, BIG[::-1]).unlink()
+    loose(mine, b"placed" * (1 << 18)).unlink()
+    found = only(check(mine))
+    assert found.state == "missing"
+    assert {(need.path, need.address) for need in found.needs} == {("big.bin", "data:big")}
+    commit = other.git("rev-parse", "HEAD")[:12]
+    places = {f"{place} of {other.root}" for place in ("workspace", "index", commit)}
+    assert {need.where for need in found.needs} == places
+    assert check(mine, "data:big", "data").sound
+    assert only(check(mine, repair=True)).outcome == LOST
+    assert only(check(other, repair=True)).outcome == REPAIRED
+    assert check(mine).sound
+
+
+def test_damage_that_only_another_repository_cares_for_is_not_just_put_away(
+    pair: tuple[Project, Project],
+) -> None:
+    mine, _ = pair
+    spoil(loose(mine, BIG[::-1]))
+    found = only(check(mine, data=True, repair=True))
+    assert (found.state, found.outcome) == ("damaged", LOST)
+
+
+def test_a_repository_that_cannot_be_asked_is_named(pair: tuple[Project, Project]) -> None:
+    mine, other = pair
+    assert check(mine).unknown == ""
+    other.write("mlx.lock", "broken")
+    assert str(other.root) in check(mine).unknown
+    other.root.rename(other.root.parent / "elsewhere")
+    found = check(mine)
+    assert str(other.root) in found.unknown
+    assert "out of reach" in found.unknown
+    assert found.sound
+
+
 def test_what_is_below_a_folder_is_named_by_its_whole_path(tracked: Project) -> None:
     tracked.write("data/deep/er/file", "deep")
     tracked.do(add, ["data"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -239,6 +240,18 @@ def test_a_link_in_the_way_leads_nowhere(tracked: Project, tmp_path: Path) -> No
     with pytest.raises(InputError, match="outside"):
         tracked.do(mv, "data/one.csv", "link/one.csv")
     assert list(outside.iterdir()) == []
+
+
+def test_a_dry_run_says_the_same_and_does_nothing(tracked: Project) -> None:
+    before, ignored = tracked.files(), tracked.untracked()
+    told = tracked.do(mv, "data/folder", "moved", dry_run=True)
+    assert not told.applied
+    assert (tracked.files(), tracked.untracked()) == (before, ignored)
+    with pytest.raises(InputError, match="into itself"):
+        tracked.do(mv, "data/folder", "data/folder/sub/new", dry_run=True)
+    done = tracked.do(mv, "data/folder", "moved")
+    assert done.applied
+    assert replace(told, applied=True) == done
 
 
 def test_it_waits_for_nobody_and_disturbs_no_run(tracked: Project) -> None:

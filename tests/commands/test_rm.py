@@ -79,6 +79,19 @@ def test_every_file_of_a_folder_can_go_and_the_folder_stays_tracked(tracked: Pro
     assert names(tracked, "data/folder") == {"data/folder/new.txt"}
 
 
+def test_a_dry_run_checks_and_removes_nothing(tracked: Project) -> None:
+    before, ignored = tracked.files(), tracked.untracked()
+    done = tracked.do(rm, ["data/folder"], dry_run=True)
+    assert (done.paths, done.applied) == (("data/folder",), False)
+    tracked.write("data/folder/mine.txt", "never recorded")
+    assert tracked.do(rm, ["data/folder"], dry_run=True).kept == ("data/folder/mine.txt",)
+    tracked.path("data/folder/mine.txt").unlink()
+    assert (tracked.files(), tracked.untracked()) == (before, ignored)
+    tracked.write("data/folder/0000.txt", "edited")
+    with pytest.raises(Refused):
+        tracked.do(rm, ["data/folder"], dry_run=True)
+
+
 def test_cached_leaves_the_files_where_they_are(tracked: Project) -> None:
     tracked.do(rm, ["data/folder"], cached=True)
     assert len(tracked.files("data/folder")) == 5

@@ -21,6 +21,7 @@ from mlxrepo.commands.status import status
 from mlxrepo.commands.store import store_dir, store_move
 from mlxrepo.errors import Damaged, EnvironmentFailed, InputError, Refused
 from mlxrepo.files import SMALL
+from mlxrepo.hashing import blob_oid
 from mlxrepo.repo.registered import registered
 from mlxrepo.store.inventory import Inventory
 from mlxrepo.store.objects import Store
@@ -308,6 +309,66 @@ def test_to_another_disk(filled: Project) -> None:
         shutil.rmtree(other, ignore_errors=True)
 
 
+# one that is configured by hand
+
+
+def test_a_configured_store_is_made_and_knows_who_uses_it(project: Project, tmp_path: Path) -> None:
+    root = tmp_path / "team/of mine/store"
+    project.git("config", "mlx.store", str(root))
+    project.fill("data/many", 40)
+    project.write("large.bin", os.urandom(SMALL))
+    assert project.mlx("add", "data/many", "large.bin").returncode == 0
+    assert [item.path for item in registered(str(root))] == [str(project.root / ".git")]
+    assert objects(root)
+    assert objects(project.root / ".git/mlx") == set()
+    restored(project)
+
+
+def test_a_configured_store_that_was_only_asked_for_takes_another_one_in(
+    filled: Project, tmp_path: Path
+) -> None:
+    other = Project.create(tmp_path / "other")
+    other.git("config", "mlx.store", str(tmp_path / "team"))
+    other.do(status)
+    filled.do(store_move, str(tmp_path / "team"))
+    assert len(registered(str(tmp_path / "team"))) == 2
+    restored(filled)
+
+
+def test_while_its_disk_is_away_nothing_is_made_in_its_place(
+    filled: Project, tmp_path: Path
+) -> None:
+    filled.do(store_move, str(tmp_path / "disk/store"))
+    filled.git("config", "mlx.shared", "group")
+    (tmp_path / "disk").rename(tmp_path / "unmounted")
+    filled.write("new.csv", "new")
+    before = filled.files()
+    for words in (["add", "new.csv"], ["fsck"], ["checkout"], ["rm", "data/many"]):
+        done = filled.mlx(*words)
+        assert done.returncode == 5, words
+        assert str(tmp_path / "disk/store") in done.stderr
+        assert "mount" in done.stderr
+        assert filled.files() == before, words
+    assert filled.mlx("status").returncode == 0
+    assert not (tmp_path / "disk").exists()
+    (tmp_path / "unmounted").rename(tmp_path / "disk")
+    restored(filled)
+
+
+def test_a_dry_run_checks_and_moves_nothing(filled: Project, tmp_path: Path) -> None:
+    before = objects(filled.root / ".git/mlx")
+    target = str(tmp_path / "one")
+    done = filled.mlx("store", "move", "-n", "-y", target)
+    assert done.stdout == f"would move {len(before)} objects to {target}\n"
+    assert filled.do(store_dir) == str(filled.root / ".git/mlx")
+    assert not Path(target).exists()
+    assert objects(filled.root / ".git/mlx") == before
+    with pytest.raises(InputError, match="lie in each other"):
+        filled.do(store_move, ".git", dry_run=True)
+    assert filled.mlx("store", "move", "-y", target).returncode == 0
+    assert filled.do(store_dir) == target
+
+
 # shared by a group
 
 
@@ -379,9 +440,87 @@ def test_two_users_of_a_group_share_a_store(open_folder: Path) -> None:
     assert _mlx(USERS[1], homes[1], "status").startswith("clean")
 
 
-def _mlx(user: int, home: Path, *words: str) -> str:
+@pytest.mark.root
+def test_users_who_let_nobody_in_share_a_store_all_the_same(open_folder: Path) -> None:
+    team = open_folder / "team"
+    team.mkdir()
+    os.chown(team, USERS[0], GROUP)
+    team.chmod(0o2770)
+    homes = [_home(open_folder / str(user), user, team / "store") for user in USERS]
+    one, two = homes
+    for user, home in zip(USERS, homes, strict=True):
+        (home / "one.csv").write_text("the same")  # on its own
+        (home / "data").mkdir()
+        for number in range(30):  # in a pack
+            (home / f"data/{number}").write_text(f"the same {number}")
+        (home / "big.bin").write_bytes(b"x" * (SMALL + 5))
+        (home / "own.csv").write_text(home.name)
+        _as(0, home, "chown", "-R", f"{user}:{GROUP}", str(home))
+        _mlx(user, home, "add", "data", "one.csv", "big.bin", "own.csv", umask="077")
+        _as(user, home, "git", "add", "-A")
+    private = [path for path in (team / "store").rglob("*") if path.stat().st_mode & 0o040 != 0o040]
+    assert [path for path in private if path.name != "fsck.json"] == []
+    shutil.rmtree(two / "data")
+    for name in ("one.csv", "big.bin"):
+        (two / name).unlink()
+    _mlx(USERS[1], two, "checkout", umask="077")
+    assert (two / "data/7").read_text() == "the same 7"
+    _as(0, one, "chmod", "-R", "g+rX", str(one))  # gc and fsck ask all repositories
+    assert "sound" in _mlx(USERS[1], two, "fsck", "--data", umask="077")
+    # What the workspace gets is nobody else's.
+    assert (two / "one.csv").stat().st_mode & 0o077 == 0
+    # The lease of one user is seen by the gc of the other.
+    _age(team / "store")
+    held = subprocess.Popen(
+        [sys.executable, "-c", _AS_USER, str(USERS[0]), str(GROUP), "077", _HOLD],
+        cwd=one, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=_env(one),
+    )  # fmt: skip
+    try:
+        assert held.stdout
+        assert held.stdout.readline() == "held\n"
+        _mlx(USERS[1], two, "gc", "--yes", "--grace", "0", umask="077")
+        oid = blob_oid(b"held by one")
+        assert Store(str(team / "store")).has("blob", oid)
+    finally:
+        held.communicate()
+    _mlx(USERS[1], two, "gc", "--yes", "--grace", "0", umask="077")
+    assert not Store(str(team / "store")).has("blob", oid)
+
+
+def _home(home: Path, user: int, store: Path) -> Path:
+    """Make a project of a user, in a folder that is open to nobody else but its group."""
+    home.mkdir()
+    os.chown(home, user, GROUP)
+    _as(user, home, "git", "init", "--quiet", ".")
+    _as(user, home, "git", "config", "mlx.store", str(store))
+    _as(user, home, "git", "config", "mlx.shared", "group")
+    _mlx(user, home, "init", umask="077")
+    return home
+
+
+def _age(root: Path) -> None:
+    for path in root.rglob("*"):
+        if path.is_file():
+            os.utime(path, (0, 0))
+
+
+def _mlx(user: int, home: Path, *words: str, umask: str = "022") -> str:
     """Run mlx as another user, who may not be able to read the interpreter's own files."""
-    return _as(0, home, sys.executable, "-c", _AS_USER, str(user), str(GROUP), *words)
+    return _as(0, home, sys.executable, "-c", _AS_USER, str(user), str(GROUP), umask, "", *words)
+
+
+# Put something that was in the store into it again, and hold it.
+_HOLD = """
+import sys
+from mlxrepo.repo.repo import Repo
+with Repo.open(".") as repo:
+    with repo.store.batch() as batch:
+        batch.put("blob", b"held by one")
+    with repo.store.batch() as batch:
+        assert not batch.put("blob", b"held by one") is None
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 _AS_USER = """
@@ -393,20 +532,27 @@ for module in pkgutil.walk_packages(mlxrepo.__path__, "mlxrepo."):
 from mlxrepo.yamlfile import read
 read(b"a: 1", "")
 pathspec.GitIgnoreSpec.from_lines(["x"]).check_file("y")
-user, group, *words = sys.argv[1:]
+user, group, umask, code, *words = sys.argv[1:]
 os.setgroups([])
 os.setgid(int(group))
 os.setuid(int(user))
-os.umask(0o022)
+os.umask(int(umask, 8))
+if code:
+    exec(code)
+    sys.exit()
 sys.exit(importlib.import_module("mlxrepo.cli.main").run(words))
 """
+
+
+def _env(home: Path) -> dict[str, str]:
+    return {**os.environ, "HOME": str(home), "GIT_CONFIG_GLOBAL": str(home / ".gitconfig")}
 
 
 def _as(user: int, home: Path, *words: str) -> str:
     done = subprocess.run(
         words, cwd=home, user=user, group=GROUP if user else 0, extra_groups=[],
         capture_output=True, text=True, check=False,
-        env={**os.environ, "HOME": str(home), "GIT_CONFIG_GLOBAL": str(home / ".gitconfig")},
+        env=_env(home),
     )  # fmt: skip
     assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
     return done.stdout

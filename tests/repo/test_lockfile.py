@@ -117,8 +117,8 @@ HEADER, A_NAME, A, B_NAME, B = LINES[:5]
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        ("", None, "empty"),
-        ("\n \n", None, "empty"),
+        ("", 1, "empty"),
+        ("\n \n", 1, "empty"),
         ("hello\n", 1, "not JSON"),
         (A_NAME + A, 1, "no header"),
         ('{"oid":"blake3"}\n', 1, "no header"),
@@ -152,15 +152,14 @@ HEADER, A_NAME, A, B_NAME, B = LINES[:5]
     ],
 )
 def test_each_fault_is_named_with_its_line_and_a_way_out(
-    text: str, line: int | None, message: str
+    text: str, line: int, message: str
 ) -> None:
     with pytest.raises(InputError) as caught:
         parse_lock(text.encode(), "sub/mlx.lock")
     assert message in caught.value.message
     assert caught.value.hint
-    if line:
-        assert caught.value.where is not None
-        assert (caught.value.where.file, caught.value.where.line) == ("sub/mlx.lock", line)
+    assert caught.value.where is not None
+    assert (caught.value.where.file, caught.value.where.line) == ("sub/mlx.lock", line)
 
 
 def test_blank_lines_and_line_ends_of_another_system_change_nothing() -> None:

@@ -199,6 +199,61 @@ def test_a_damaged_large_object_is_an_error_before_a_byte_is_shown(rig: Rig, at:
             assert stream.tell() == 0
 
 
+@pytest.fixture(params=[b"small", LARGE], ids=["small", "large"])
+def twice(rig: Rig, request: pytest.FixtureRequest) -> tuple[Entry, bytes, dict[str, Path]]:
+    """An object that lies in two packs and in a file of its own, and where that is."""
+    data: bytes = request.param
+    entry = Entry("file", blob_oid(data), len(data))
+    loose = Path(rig.store.path("blob", entry.oid))
+    rig.write("file", data)
+    rig.add("file")
+    places = {"loose": loose}
+    for name in (b"one", b"two"):
+        places[name.decode()], _ = write_pack(rig, ("blob", data), ("blob", name))
+    rig.fresh()
+    return entry, data, places
+
+
+@pytest.mark.parametrize("good", ["loose", "one", "two"])
+@pytest.mark.parametrize("fault", ["flip", "cut", "grow", "gone"])
+def test_one_good_copy_of_an_object_is_enough(
+    rig: Rig, twice: tuple[Entry, bytes, dict[str, Path]], good: str, fault: str
+) -> None:
+    entry, data, places = twice
+    for name, path in places.items():
+        if name == good:
+            continue
+        at = path.read_bytes().index(data) if name != "loose" else 0
+        path.chmod(0o644)
+        if fault == "gone":
+            path.unlink()
+        elif fault in ("cut", "grow") and name == "loose":
+            os.truncate(path, len(data) // 2 if fault == "cut" else len(data) + 1)
+        else:
+            with path.open("r+b") as stream:
+                stream.seek(at)
+                stream.write(b"?")
+    assert outcome(rig, [entry], [data]) == {"right"}
+    # Known from before the fault, too.
+    assert [read(rig.store, entry) for read in READERS] == [data] * len(READERS)
+    places[good].unlink()
+    assert outcome(rig, [entry], [data]) == {"ObjectMissing" if fault == "gone" else "Damaged"}
+
+
+def test_a_link_is_not_made_to_a_damaged_file_but_its_good_copy_comes(rig: Rig) -> None:
+    rig.store.link = "hardlink"
+    rig.write("data", b"good")
+    entry = rig.add("data")
+    write_pack(rig, ("blob", b"good"))
+    (rig.root / "data").unlink()
+    path = Path(rig.store.path("blob", entry.oid))
+    path.chmod(0o644)
+    path.write_bytes(b"evil")
+    rig.store.refresh()
+    rig.materialize("out", entry)
+    assert rig.read("out") == b"good"
+
+
 def test_an_object_in_the_place_of_another_is_an_error(rig: Rig) -> None:
     one, two = put(rig.store, b"one", b"two")
     os.replace(rig.store.path("blob", one.oid), rig.store.path("blob", two.oid))

@@ -41,7 +41,8 @@ def command(
     """Record files and folders in the store.
 
     A path inside a tracked folder updates that path only. Files that are recorded but not in this
-    worktree stay recorded; files that were here and are gone are recorded as deleted.
+    worktree stay recorded; files that were here and are gone are recorded as deleted. The name is
+    the file's without its ending, with the names of the folders above it where that is taken.
     """
     if update == bool(paths) or (update and (name or kind)):
         raise InputError("name the paths to add, or use -u alone", hint="mlx add DATA")

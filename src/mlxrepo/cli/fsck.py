@@ -66,8 +66,8 @@ def command(
 ) -> int:
     """Check the store, and mend it.
 
-    Names what is damaged or missing, and which artifacts and commits need it; exits with 1 then,
-    and with 3 where the history is not all here to ask. Damaged files are never thrown away: a
+    Names what is damaged or missing, and which artifacts and commits need it, in every repository
+    that uses the store; exits with 1 then, and with 3 where not all of them can be asked. Damaged files are never thrown away: a
     repair moves them to quarantine/ in the store. Good copies are taken from the store, its
     trash, and the files of all worktrees.
     """

@@ -24,15 +24,17 @@ from mlxrepo.repo.repo import Repo
 )
 @click.argument("source", metavar="SRC")
 @click.argument("target", metavar="DST")
+@click.option("-n", "--dry-run", is_flag=True, help="Only check and tell.")
+@click.option("-y", "--yes", is_flag=True, help="For scripts: it asks nothing in any case.")
 @click.pass_obj
-def command(screen: Screen, source: str, target: str) -> None:
+def command(screen: Screen, source: str, target: str, dry_run: bool, yes: bool) -> None:
     """Give tracked data another path.
 
     Nothing is copied or read again. Stages that read it get the new path in mlx.yaml; what their
     commands say is for you to change.
     """
     with Repo.open(screen.cwd) as repo:
-        done = mv(repo, source, target)
+        done = mv(repo, source, target, dry_run=dry_run)
     if screen.json:
         document = {
             "old": done.old,
@@ -41,14 +43,17 @@ def command(screen: Screen, source: str, target: str) -> None:
             "stages": list(done.stages),
             "named": list(done.named),
             "to_commit": list(done.to_commit),
+            "applied": done.applied,
         }
         emit_json("mv", document)
         return
-    out(f"moved {display(done.old)} to {display(done.new)} ({done.address})")
+    word = "moved" if done.applied else "would move"
+    out(f"{word} {display(done.old)} to {display(done.new)} ({done.address})")
     if done.named:
         warn(screen, f"{display(done.old)} is still written in: {render.names(done.named)}")
     if done.stages:
         say(
             screen, f"stages that read it run again at the next mlx repro: {', '.join(done.stages)}"
         )
-    say(screen, render.next_step(repo.root, done.to_commit))
+    if done.applied:
+        say(screen, render.next_step(repo.root, done.to_commit))

@@ -45,27 +45,31 @@ def dir_(screen: Screen) -> None:
     ],
 )
 @click.argument("folder", metavar="DIR")
+@click.option("-n", "--dry-run", is_flag=True, help="Only check and tell.")
+@click.option("-y", "--yes", is_flag=True, help="For scripts: it asks nothing in any case.")
 @click.pass_obj
-def move(screen: Screen, folder: str) -> None:
+def move(screen: Screen, folder: str, dry_run: bool, yes: bool) -> None:
     """Move the objects to DIR and set mlx.store.
 
     Every object is hashed on the way. A DIR that is a store already takes them in.
     """
     with Repo.open(screen.cwd) as repo:
-        done = store_move(repo, folder, progress=progress(screen))
+        done = store_move(repo, folder, dry_run=dry_run, progress=progress(screen))
     if screen.json:
         document = {
             "old": done.old,
             "new": done.new,
             "objects": done.objects,
             "kept_for": list(done.kept_for),
+            "applied": done.applied,
         }
         emit_json("store move", document)
         return
     if done.old == done.new:
         out(f"nothing to do: the store is {display(done.new)}")
         return
-    out(f"moved {units.count(done.objects, 'object')} to {display(done.new)}")
+    word = "moved" if done.applied else "would move"
+    out(f"{word} {units.count(done.objects, 'object')} to {display(done.new)}")
     if done.kept_for:
         users = ", ".join(map(display, done.kept_for))
         say(screen, f"{display(done.old)} keeps its objects for {users}")

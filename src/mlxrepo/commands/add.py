@@ -14,15 +14,18 @@ from mlxrepo.paths import RepoPath, ancestors, display, from_user, is_inside, jo
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo import gitignore
 from mlxrepo.repo.declared import SECTIONS, lock_path
+from mlxrepo.repo.grammar import RESERVED, check_name
 from mlxrepo.repo.layout import KEPT_BY_GIT
 from mlxrepo.repo.lockfile import DataRecord
 from mlxrepo.repo.observed import Tracked
-from mlxrepo.repo.project import Artifact, check_name
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.schema import RESERVED
+from mlxrepo.repo.room import check_room
+from mlxrepo.repo.stage import Artifact
 from mlxrepo.repo.update import Updated, gone, modified, update_tracked
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
+# `data:` and its like begin a target, so no artifact can be called so: what comes nearest.
+_INSTEAD = {"data": "dataset", "feature": "features", "model": "models", "exp": "experiment"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ def add(
 
     Raises:
         InputError: for a path outside, overlapping, tracked by git, or made by a stage.
+        EnvironmentFailed: when the disk of the store has too little room.
     """
     if name and len(paths) > 1:
         raise InputError("--name goes with one path", hint="add the paths one by one")
@@ -80,6 +84,7 @@ def add(
         if tracked is not None:
             _check_known(repo, tracked, path, name, kind)
     fresh = _plan_new(repo, [path for tracked, path in known if tracked is None], name, kind)
+    check_room(repo, chosen)
     updated, touched = _add_new(repo, fresh, progress)
     for tracked, path in known:
         if tracked is not None:
@@ -93,12 +98,14 @@ def add_modified(repo: Repo, *, progress: Progress = SILENT) -> Added:
 
     Raises:
         Refused: when a whole tracked path is gone; nothing is recorded then.
+        EnvironmentFailed: when the disk of the store has too little room.
     """
     data = [item for item in repo.observed.tracked() if item.role in SECTIONS]
     found = modified(repo, data)
     for item in found:
         if not os.path.lexists(repo.full(item.path)):
             raise gone(repo, item.path)
+    check_room(repo, [item.path for item in found])
     updated = [update_tracked(repo, item, item.path, progress=progress) for item in found]
     touched = [path for item in found for path in _files_of(repo, item)]
     return Added(tuple(updated), tuple(repo.git.uncommitted(touched)))
@@ -288,13 +295,14 @@ def _as_declared(
 
 
 def _free_name(path: RepoPath, taken: set[str]) -> str:
-    """Derive a name from the file's: its stem, with its folders' when that is taken."""
+    """Derive a name: the file's stem, else with its folders' names, else with a number."""
     parts = [*path.split("/")[:-1], name_of(path).lstrip(".").split(".")[0]]
     words = [_NOT_IN_NAMES.sub("-", part).strip("-") for part in parts]
     words = [word for word in words if word] or ["data"]
     names = ["-".join(words[start:]) for start in range(len(words) - 1, -1, -1)]
-    numbered = (f"{words[-1]}-{number}" for number in count(2))
-    free = (name for name in chain(names, numbered) if name not in taken)
+    last = _INSTEAD.get(words[-1], words[-1])
+    numbered = (f"{last}-{number}" for number in count(2))
+    free = (name for name in chain(names, [last], numbered) if name not in taken)
     return next(name for name in free if name not in RESERVED)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -84,13 +84,15 @@ def checkout(
         if item.cache
     ]
     scan, placed = repo.scan(progress=progress), repo.placed
-    with repo.store.batch() as batch:
-        search = _Search(repo.store, batch, scan)
-        items = [search.obtain(_item(repo.place, scan, placed, *match)) for match in chosen]
     named = {item.path for item in observed.tracked()}
     forgotten = [] if targets or rev else [top for top in placed if top not in named]
-    behind = _left_behind(repo, scan, placed, forgotten, named)
-    plans = [_plan(repo, scan, item) for item in (*behind, *items) if not _is_done(item)]
+    with repo.store.batch() as batch:  # what is asked for in it, gc leaves until all is done
+        search = _Search(repo.store, batch, scan)
+        items = [search.obtain(_item(repo.place, scan, placed, *match)) for match in chosen]
+        batch.publish()
+        behind = _left_behind(repo, scan, placed, forgotten, named)
+        changed = [item for item in (*behind, *items) if not _is_done(item)]
+        plans = [_plan(item, scan, batch.has_entry) for item in changed]
     made = {item.path for item, _ in chosen if item.role not in SECTIONS}
     trash = _make_room(repo, plans, made, force=force)
     _hide(repo, [item for item in items if not _is_done(item)])
@@ -181,6 +183,7 @@ class _Search:
         """Leave out what cannot be had: there, what is here stays."""
         if item.wanted is None:
             return item
+        self._store.keep(item.wanted)
         self._lost = []
         wanted = self._visit("", item.here, item.wanted)
         return item._replace(wanted=wanted, lost=tuple(self._lost))
@@ -219,9 +222,9 @@ class _Search:
 # doing it
 
 
-def _plan(repo: Repo, scan: Scan, item: _Item) -> Plan:
+def _plan(item: _Item, scan: Scan, is_stored: Callable[[Entry], bool]) -> Plan:
     side = Side(item.here, item.placed, item.wanted)
-    return plan(item.path, side, scan.tree, repo.store.has_entry, top=item.top)
+    return plan(item.path, side, scan.tree, is_stored, top=item.top)
 
 
 def _make_room(repo: Repo, plans: list[Plan], made: set[RepoPath], *, force: bool) -> str | None:

@@ -18,7 +18,7 @@ from mlxrepo.paths import TEMP_PREFIX, display
 from mlxrepo.pipeline.aside import MANIFESTS
 from mlxrepo.repo.moving import read_move, read_store_move
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.settings import SETTINGS
+from mlxrepo.repo.settings import SETTINGS, is_setting
 from mlxrepo.repo.shared_store import has_group_rights, is_shared
 from mlxrepo.store import probe
 from mlxrepo.store.inventory import list_folder
@@ -130,13 +130,13 @@ def _is_compiled(name: str) -> bool:
 def _settings(repo: Repo) -> Iterator[Finding]:
     known = {name.lower(): name for name in SETTINGS}
     names = repo.settings.names()
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in names if not is_setting(name)]
     for name in unknown:
         hint = did_you_mean(name, list(SETTINGS)) or f"known are {', '.join(sorted(SETTINGS))}"
         yield WARN, f"mlx.{display(name)} is no setting of mlx", hint
     if not unknown:
         listed = ", ".join(
-            f"mlx.{known[name]}={display(repo.settings.get(name))}" for name in names
+            f"mlx.{known.get(name, name)}={display(repo.settings.get(name))}" for name in names
         )
         yield OK, listed or "all as they come", ""
 

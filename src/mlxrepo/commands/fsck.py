@@ -7,15 +7,19 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from mlxrepo.errors import CannotDecide, MlxError
 from mlxrepo.hashing import Oid
+from mlxrepo.paths import display
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.losses import Losses, Need, look, narrowed, needed_roots
+from mlxrepo.repo.registered import registered
 from mlxrepo.repo.repair import Repair, Sources, foresee
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.roots import Root
+from mlxrepo.repo.roots import Root, roots_of
 from mlxrepo.repo.targets import resolve_tracked
 from mlxrepo.store.check import Notes, Pick, Tally, check
 from mlxrepo.store.inventory import Fault, Inventory, Key
+from mlxrepo.store.marker import away
 from mlxrepo.store.quarantine import finish
 
 DAMAGED = "damaged"
@@ -82,18 +86,25 @@ def fsck(
 ) -> Checked:
     """Check the store, or what `targets` need of it, in all of the history that git still has.
 
+    Without targets it is asked for what every repository needs that uses the store.
+
     Structure is always checked: tables of packs, trees, and that everything needed is there with
     its size. With `data` every object is read, with `sample` that many per cent of them. With
     `repair` damaged files go to the quarantine and good copies are put in their place.
 
     Raises:
         InputError: when a target means nothing that is recorded, or a newer mlx wrote the store.
-        EnvironmentFailed: when the store cannot be read.
+        EnvironmentFailed: when the store cannot be read, or its disk is not there.
     """
+    if repo.store.is_away:
+        raise away(repo.store.root)
     repo.store.refresh()  # refuses a store of a newer format
     if repair and not dry_run:
         finish(repo.store.root)
     needed, unknown = needed_roots(repo)
+    if not targets:
+        others, why = _needed_elsewhere(repo)
+        needed, unknown = needed + others, unknown or why
     state = _look(repo, needed, targets, data=data, sample=sample, progress=progress)
     if not repair:
         findings, folder = _findings(state.faults, state.losses), None
@@ -110,6 +121,32 @@ def fsck(
         folder,
         mended=repair and not dry_run,
     )
+
+
+def _needed_elsewhere(repo: Repo) -> tuple[list[Root], str]:
+    """Return what other repositories need of the store, and why that may not be all ("": it is)."""
+    found: list[Root] = []
+    unknown = ""
+    try:
+        others = [user for user in registered(repo.store.root) if user.path != repo.common_dir]
+    except MlxError as error:
+        return found, str(error)
+    for other in others:
+        name = display(other.root or other.path)
+        try:
+            if not other.is_reachable:
+                raise CannotDecide("this repository uses the store and is out of reach")
+            roots = [root for root in roots_of(other.path, other.root) if _is_read(root)]
+        except (MlxError, OSError) as error:  # such as those of a user who lets nobody in
+            unknown = unknown or f"{name}: {error}"
+            continue
+        found += [root._replace(where=f"{root.where} of {name}") for root in roots]
+    return found, unknown
+
+
+def _is_read(root: Root) -> bool:
+    """Leave out what was only placed and is never read from the store: single files."""
+    return root.where != "placed" or root.entry.kind == "tree"
 
 
 class _State(NamedTuple):

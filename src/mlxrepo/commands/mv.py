@@ -35,7 +35,7 @@ from mlxrepo.store.statcache import RACY_NS, Folder, Seen, single_key
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What has another path now.
+    """What has another path now, or (not `applied`) would have.
 
     `stages` read it and run again: a command that reads another path is another command. `named`
     are the places that still say the old path, and which only their author can change.
@@ -47,12 +47,14 @@ class Moved:
     stages: tuple[str, ...]
     named: tuple[str, ...]
     to_commit: tuple[RepoPath, ...]
+    applied: bool = True
 
 
-def mv(repo: Repo, source: str, target: str) -> Moved:
+def mv(repo: Repo, source: str, target: str, *, dry_run: bool = False) -> Moved:
     """Move tracked data to another path: files, declarations, record and ignore lines.
 
-    A target that is a folder takes it in. Killed at any point, the same command completes it.
+    A target that is a folder takes it in. Killed at any point, the same command completes it. With
+    `dry_run` everything is checked and nothing is done.
 
     Raises:
         InputError: when the source is no artifact, or the target cannot become one.
@@ -64,15 +66,19 @@ def mv(repo: Repo, source: str, target: str) -> Moved:
         move = read_move(repo)
         if move is None:
             move = _plan(repo, *asked, into=target.endswith("/"))
-            write_move(repo, move)
+            if not dry_run:
+                write_move(repo, move)
         elif not _is_asked(move, *asked):
             raise Refused(
                 f"a move of {display(move.old)} to {display(move.new)} was cut off",
                 hint=move.hint(repo),
             )
-        _carry_out(repo, move)
-        files.remove_quietly(repo.worktree_file(JOURNAL))
-    return Moved(move.old, move.new, move.address, move.stages, move.named, move.to_commit)
+        if not dry_run:
+            _carry_out(repo, move)
+            files.remove_quietly(repo.worktree_file(JOURNAL))
+    return Moved(
+        move.old, move.new, move.address, move.stages, move.named, move.to_commit, not dry_run
+    )
 
 
 def _is_asked(move: Move, source: str, target: RepoPath) -> bool:
@@ -101,7 +107,10 @@ def _plan(repo: Repo, source: str, target: RepoPath, *, into: bool) -> Move:
     is_folder = tracked.entry.kind == "tree"
     _check_target(repo, old, new, is_folder)
     rewritten = _rewritten(repo, old, new)
-    declare({path: rewritten.get(path) or repo.read(path) for path in repo.project_paths})
+    sources: dict[str, bytes] = {
+        path: rewritten.get(path) or repo.read(path) for path in repo.project_paths
+    }
+    declare(sources, lambda path: repo.file_at(path, None))
     touched = {tracked.lock, *rewritten, *_ignore_files(repo, old, new, is_folder)}
     return Move(
         source, target, old, new, tracked.address, is_folder, tracked.lock,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,24 +12,30 @@ from mlxrepo.repo import gitignore
 from mlxrepo.repo.declared import SECTIONS
 from mlxrepo.repo.lockfile import DataRecord
 from mlxrepo.repo.observed import Tracked
-from mlxrepo.repo.project import Artifact
 from mlxrepo.repo.repo import Repo
+from mlxrepo.repo.stage import Artifact
 from mlxrepo.repo.targets import parse_target
 from mlxrepo.repo.trash import to_trash
 from mlxrepo.repo.update import recorded_entry
 from mlxrepo.store.compare import presence
 from mlxrepo.store.materialize import Plan, Side, plan
+from mlxrepo.store.snapshot import Scan
 from mlxrepo.store.subtree import find, replace
+from mlxrepo.store.tree import Entry
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What is forgotten; `kept` are files that stay because mlx never had them."""
+    """What is forgotten, or (not `applied`) would be.
+
+    `kept` are files that stay because mlx never had them.
+    """
 
     paths: tuple[RepoPath, ...]
     kept: tuple[RepoPath, ...]
     trash: str | None
     to_commit: tuple[RepoPath, ...]
+    applied: bool = True
 
 
 class _Chosen(NamedTuple):
@@ -43,17 +49,26 @@ class _Chosen(NamedTuple):
         return self.path[len(self.tracked.path) + 1 :]
 
 
-def rm(repo: Repo, targets: Sequence[str], *, cached: bool = False, force: bool = False) -> Removed:
+def rm(
+    repo: Repo,
+    targets: Sequence[str],
+    *,
+    cached: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+) -> Removed:
     """Forget artifacts, or paths inside tracked folders, and remove their files unless `cached`.
 
-    Killed at any point it is finished by the same command; git ignores the files to the end.
+    Killed at any point it is finished by the same command; git ignores the files to the end. With
+    `dry_run` everything is checked and nothing is done.
 
     Raises:
         InputError: when a target is not tracked data.
         Refused: when the workspace has bytes that the store lacks (unless forced or cached).
     """
     chosen = _choose_all(repo, targets)
-    plans = [] if cached else [_plan(repo, item) for item in chosen]
+    plans = [] if cached else _plans(repo, chosen)
+    kept = tuple(path for steps in plans for path in steps.kept)
     unsaved = [path for steps in plans for path in steps.unsaved]
     if unsaved and not force:
         raise Refused(
@@ -61,6 +76,8 @@ def rm(repo: Repo, targets: Sequence[str], *, cached: bool = False, force: bool 
             + (f", and so have {len(unsaved) - 1} more files" if len(unsaved) > 1 else ""),
             hint="mlx add records them first; --force removes all and keeps a copy in the trash",
         )
+    if dry_run:
+        return Removed(tuple(item.path for item in chosen), kept, None, (), False)
     touched = _undeclare(repo, chosen)
     trash = to_trash(repo, unsaved)
     for steps in plans:
@@ -72,7 +89,6 @@ def rm(repo: Repo, targets: Sequence[str], *, cached: bool = False, force: bool 
     whole = [item.path for item in chosen if not item.below]
     repo.reveal(whole)
     touched.update(join(parent(path), gitignore.NAME) for path in whole)
-    kept = tuple(path for steps in plans for path in steps.kept)
     return Removed(
         tuple(item.path for item in chosen), kept, trash, tuple(repo.git.uncommitted(touched))
     )
@@ -107,24 +123,31 @@ def _choose(repo: Repo, text: str) -> _Chosen:
     return chosen
 
 
-def _plan(repo: Repo, item: _Chosen) -> Plan:
+def _plans(repo: Repo, chosen: list[_Chosen]) -> list[Plan]:
+    """Plan the removal; what goes because the store has it is kept from gc meanwhile."""
     scan = repo.scan()
+    with repo.store.batch() as batch:
+        return [_plan(repo, item, scan, batch.has_entry) for item in chosen]
+
+
+def _plan(repo: Repo, item: _Chosen, scan: Scan, is_stored: Callable[[Entry], bool]) -> Plan:
     recorded = find(scan.tree, item.tracked.entry, item.below)
     placed = find(scan.tree, repo.placed.get(item.tracked.path), item.below)
     # What is recorded is mlx's to remove, also where it was not mlx that put it here.
     ours = presence(scan.tree, scan.put_tree, placed, None, recorded).entry
     side = Side(scan.entry(item.path, top=item.tracked.path), ours, None)
-    return plan(item.path, side, scan.tree, repo.store.has_entry, top=item.tracked.path)
+    return plan(item.path, side, scan.tree, is_stored, top=item.tracked.path)
 
 
 def _forget(repo: Repo, item: _Chosen) -> None:
     """Take a path out of its lockfile and of what is placed."""
     tracked, store = item.tracked, repo.store
-    with store.batch() as batch, repo.recording(tracked.lock) as (records, placed):
-        if not item.below:
+    if not item.below:
+        with repo.recording(tracked.lock) as (records, placed):
             records.pop(tracked.address, None)
             placed.pop(tracked.path, None)
-            return
+        return
+    with store.batch() as batch, repo.recording(tracked.lock) as (records, placed):
         old = recorded_entry(records, tracked)
         entry = replace(store.tree, batch.put_tree, old, item.below, None)
         noted = placed.get(tracked.path)

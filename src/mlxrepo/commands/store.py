@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 
 from mlxrepo.errors import EnvironmentFailed, InputError, MlxError, Refused
@@ -18,6 +17,7 @@ from mlxrepo.repo.moving import (
     read_store_move,
     write_store_move,
 )
+from mlxrepo.repo.registered import FOLDER as REPOS
 from mlxrepo.repo.registered import Registered, forget, register, registered
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.roots import worktrees
@@ -27,18 +27,23 @@ from mlxrepo.store.inventory import Key, list_folder
 from mlxrepo.store.lease import alone, held
 from mlxrepo.store.objects import Store
 from mlxrepo.store.rehouse import copy_objects, list_objects, remove_objects, size_of
+from mlxrepo.store.space import free_bytes, nearest_folder
 
-_IN_A_NEW_DISK = "lost+found"
+_IN_A_NEW_STORE = ("lost+found", REPOS)  # or in a store that is configured and was not used yet
 
 
 @dataclass(frozen=True, slots=True)
 class StoreMoved:
-    """Where the objects were and are; `kept_for` are repositories that still use the old place."""
+    """Where the objects were and are, or (not `applied`) would be.
+
+    `kept_for` are repositories that still use the old place.
+    """
 
     old: str
     new: str
     objects: int
     kept_for: tuple[str, ...]
+    applied: bool = True
 
 
 def store_dir(repo: Repo) -> str:
@@ -46,8 +51,10 @@ def store_dir(repo: Repo) -> str:
     return repo.store.root
 
 
-def store_move(repo: Repo, folder: str, *, progress: Progress = SILENT) -> StoreMoved:
-    """Move the objects to another folder, and set `mlx.store`.
+def store_move(
+    repo: Repo, folder: str, *, dry_run: bool = False, progress: Progress = SILENT
+) -> StoreMoved:
+    """Move the objects to another folder, and set `mlx.store`; `dry_run`: only check and count.
 
     They are copied, hashed on the way, before the setting changes, and removed after it: at any
     point the setting names a store that has them all. Killed, the same command completes it. A
@@ -62,9 +69,11 @@ def store_move(repo: Repo, folder: str, *, progress: Progress = SILENT) -> Store
     new = os.path.realpath(os.path.join(repo.cwd, os.path.expanduser(folder)))
     old = _source(repo, new)
     if old is None:
-        return StoreMoved(new, new, 0, ())
+        return StoreMoved(new, new, 0, (), not dry_run)
     _check_folder(repo, old, new)
     _refuse_links(repo, old)
+    if dry_run:
+        return StoreMoved(old, new, len(list_objects(Store(old))), _others(repo, old), False)
     with only_run(repo.worktree_file(RUNNING)):
         write_store_move(repo, StoreMove(old, new))
         _open_target(repo, new)
@@ -114,7 +123,8 @@ def _check_folder(repo: Repo, old: str, new: str) -> None:
     _refuse_tracked(new)
     if os.path.lexists(new) and not os.path.isdir(new):
         raise InputError(f"{display(new)} is not a folder")
-    rest = [n for n in list_folder(new) if not n.startswith(TEMP_PREFIX) and n != _IN_A_NEW_DISK]
+    names = [name for name in list_folder(new) if name not in _IN_A_NEW_STORE]
+    rest = [name for name in names if not name.startswith(TEMP_PREFIX)]
     if rest and "format" not in rest and new != repo.shared():
         raise InputError(
             f"{display(new)} holds other things, {display(rest[0])} for one",
@@ -126,7 +136,7 @@ def _check_folder(repo: Repo, old: str, new: str) -> None:
 def _refuse_tracked(new: str) -> None:
     """Refuse a folder that git would track, in whatever repository it lies."""
     try:
-        dirs = find(_nearest(new))
+        dirs = find(nearest_folder(new))
     except InputError:
         return
     if is_inside(new, dirs.git_dir) or is_inside(new, dirs.common_dir):
@@ -167,18 +177,10 @@ def _link_into(path: str, folder: str) -> str | None:
     return None
 
 
-def _nearest(path: str) -> str:
-    """Return the nearest folder above a path, or itself, that is there."""
-    while not os.path.isdir(path):
-        path = os.path.dirname(path)
-    return path
-
-
 def _check_space(old: str, new: str) -> None:
-    above = _nearest(new)
-    if not os.path.isdir(old) or os.stat(above).st_dev == os.stat(old).st_dev:
+    if os.stat(nearest_folder(new)).st_dev == os.stat(old).st_dev:
         return
-    needed, free = size_of(old), shutil.disk_usage(above).free
+    needed, free = size_of(old), free_bytes(new)
     if needed > free:
         raise EnvironmentFailed(
             f"the objects are {needed:,} bytes, and the disk of {display(new)} has {free:,} free",

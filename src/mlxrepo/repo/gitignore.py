@@ -6,7 +6,8 @@ Sorted insertion lets two branches that add different data merge without a confl
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from heapq import merge
 
 from mlxrepo.files import TEMP_PREFIX, make_folder, remove_quietly, write_atomic
 from mlxrepo.paths import RepoPath, join, name_of, parent
@@ -33,12 +34,12 @@ def _escaped(character: str) -> str:
 
 def add_lines(root: str, paths: Iterable[RepoPath]) -> list[RepoPath]:
     """Add a line for each path; return the .gitignore files that changed."""
-    return _edit(root, paths, _with_line)
+    return _edit(root, paths, _with_lines)
 
 
 def remove_lines(root: str, paths: Iterable[RepoPath]) -> list[RepoPath]:
     """Remove the line of each path; a file that becomes empty goes."""
-    return _edit(root, paths, _without_line)
+    return _edit(root, paths, _without_lines)
 
 
 def exclude_temporaries(common_dir: str) -> None:
@@ -54,7 +55,7 @@ def exclude_temporaries(common_dir: str) -> None:
 
 
 def _edit(
-    root: str, paths: Iterable[RepoPath], change: Callable[[bytes, str], bytes]
+    root: str, paths: Iterable[RepoPath], change: Callable[[bytes, Sequence[bytes]], bytes]
 ) -> list[RepoPath]:
     by_folder: dict[str, list[str]] = {}
     for path in paths:
@@ -64,9 +65,7 @@ def _edit(
         name = join(folder, NAME)
         refuse_links(root, name)
         old = _read(os.path.join(root, name))
-        new = old
-        for line in wanted:
-            new = change(new, line)
+        new = change(old, [os.fsencode(line) for line in wanted])
         if new == old:
             continue
         if new:
@@ -85,28 +84,26 @@ def _read(path: str) -> bytes:
         return b""
 
 
-def _with_line(text: bytes, line: str) -> bytes:
-    raw = os.fsencode(line)
+def _with_lines(text: bytes, wanted: Sequence[bytes]) -> bytes:
     lines = text.split(b"\n")
-    if _is_in_force(raw, [item.rstrip(b"\r") for item in lines]):
-        return text
     if lines[-1] == b"":
         lines.pop()
+    bare = [item.rstrip(b"\r") for item in lines]
+    # What stands above a line that takes a path back may not be in force.
+    last = max((number for number, item in enumerate(bare) if item.startswith(b"!")), default=-1)
+    missing = set(wanted) - set(bare[last + 1 :])
+    if not missing:
+        return text
     # Only the tail of anchored lines is ours to sort; what the user wrote above keeps its order.
     at = len(lines)
-    while at and lines[at - 1].startswith(b"/") and lines[at - 1] > raw:
+    lowest = min(missing)
+    while at and lines[at - 1].startswith(b"/") and lines[at - 1] > lowest:
         at -= 1
-    lines.insert(at, raw)
-    return b"\n".join(lines) + b"\n"
+    tail = list(merge(lines[at:], sorted(missing)))
+    return b"\n".join(lines[:at] + tail) + b"\n"
 
 
-def _is_in_force(raw: bytes, lines: list[bytes]) -> bool:
-    """Say whether a line is there, and nothing below it takes a path back."""
-    if raw not in lines:
-        return False
-    return not any(item.startswith(b"!") for item in lines[lines.index(raw) :])
-
-
-def _without_line(text: bytes, line: str) -> bytes:
-    raw = os.fsencode(line)
-    return b"".join(item for item in text.splitlines(keepends=True) if item.rstrip(b"\r\n") != raw)
+def _without_lines(text: bytes, unwanted: Sequence[bytes]) -> bytes:
+    gone = set(unwanted)
+    kept = [i for i in text.splitlines(keepends=True) if i.rstrip(b"\r\n") not in gone]
+    return b"".join(kept)

@@ -121,7 +121,9 @@ def parse_lock(data: bytes, source: str) -> Records:
     lines = [(number, line) for number, line in enumerate(data.split(b"\n"), 1) if line.strip()]
     _check_markers(lines, source)
     if not lines:
-        raise InputError("the file is empty: it was cut off", hint=_restore(source))
+        raise InputError(
+            "the file is empty: it was cut off", hint=_restore(source), where=Where(source, 1)
+        )
     _check_header(lines[0], source)
     records: Records = {}
     first_line: dict[str, int] = {}

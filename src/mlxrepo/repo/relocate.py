@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from mlxrepo.errors import InputError
 from mlxrepo.paths import RepoPath, is_inside, parent, relative
-from mlxrepo.repo.schema import OUTS, PARAMS, PATH, PATHS, TABLE, Key
+from mlxrepo.repo.grammar import DRAWN, OUTS, PARAMS, PATH, PATHS, PLOTS, TABLE, Key
 from mlxrepo.yamlfile import Node, read
 
-_NAMES_PATHS = (PATH, PATHS, OUTS, PARAMS)
+_NAMES_PATHS = (PATH, PATHS, OUTS, PLOTS, DRAWN, PARAMS)
 
 
 def relocated(path: RepoPath, old: RepoPath, new: RepoPath) -> RepoPath:
@@ -67,8 +67,9 @@ def _path_nodes(root: Node | None) -> Iterator[Node]:
             yield from _paths(item, value)
             continue
         for _, body in value.value if value and value.kind == "map" else ():
-            for key in item.keys:
-                yield from _paths(key, _child(body, key.name))
+            for part in (body, _child(body, "do")):
+                for key in item.keys:
+                    yield from _paths(key, _child(part, key.name))
 
 
 def _paths(key: Key, value: Node | None) -> Iterator[Node]:
@@ -77,7 +78,7 @@ def _paths(key: Key, value: Node | None) -> Iterator[Node]:
         return
     for item in value.value if value.kind == "list" else [value]:
         if item.kind == "map":
-            yield item.value[0][0]
+            yield from (name for name, _ in item.value)
         elif key.shape is not PARAMS:
             yield item
 

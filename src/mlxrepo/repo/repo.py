@@ -11,8 +11,8 @@ from functools import cache, cached_property
 from mlxrepo.errors import InputError
 from mlxrepo.paths import RepoPath, parent
 from mlxrepo.progress import SILENT, Progress
-from mlxrepo.repo import gitignore, layout
-from mlxrepo.repo.declared import Declared, declare
+from mlxrepo.repo import gitignore, layout, parsed
+from mlxrepo.repo.declared import Declared, declare, parse_file
 from mlxrepo.repo.git import Git, GitDirs, find
 from mlxrepo.repo.ignore import IgnoreRules
 from mlxrepo.repo.lockfile import Records, encode_lock, parse_lock
@@ -23,6 +23,7 @@ from mlxrepo.repo.placed import Placed, read_placed, write_placed
 from mlxrepo.repo.registered import Registered, register
 from mlxrepo.repo.settings import Settings
 from mlxrepo.repo.shared_store import is_shared, share
+from mlxrepo.repo.stage import ProjectFile, Read
 from mlxrepo.repo.targets import Place
 from mlxrepo.store.materialize import Workspace
 from mlxrepo.store.objects import FSYNC, LINKS, Batch, Store
@@ -90,18 +91,29 @@ class Repo:
     def store(self) -> Store:
         """The objects."""
         folder = self._store_folder()
-        if is_shared(self.settings):
+        shared = is_shared(self.settings)
+        is_away = not os.path.isdir(os.path.dirname(folder)) and self._has_records()
+        if shared and not is_away:
             share(folder)
-        if folder != self.shared() and os.path.isdir(os.path.dirname(folder)):
-            # Before anything is put there: gc of another repository has to know of this one.
-            main = self.root if self.git_dir == self.common_dir else None
-            with contextlib.suppress(OSError):
-                register(folder, Registered(self.common_dir, main))
+        if folder != self.shared() and not is_away:
+            self._register(folder)
         return Store(
             folder,
             link=self.settings.choice("link", LINKS),
             fsync=self.settings.choice("fsync", FSYNC),
+            is_away=is_away,
         )
+
+    def _has_records(self) -> bool:
+        """Say whether anything was ever recorded here, so that there has to be a store."""
+        locks = [self.full(self._lock_beside(path)) for path in self.project_paths]
+        return any(map(os.path.exists, [*locks, self.worktree_file(layout.PLACED_FILE)]))
+
+    def _register(self, folder: str) -> None:
+        """Note that this repository uses a store, before anything is put there: gc has to know."""
+        main = self.root if self.git_dir == self.common_dir else None
+        with contextlib.suppress(OSError):
+            register(folder, Registered(self.common_dir, main))
 
     def _store_folder(self) -> str:
         chosen = os.path.expanduser(self.settings.get("store"))
@@ -131,7 +143,18 @@ class Repo:
     @cached_property
     def declared(self) -> Declared:
         """What the workspace's project files say."""
-        return declare({path: self.read(path) for path in self.project_paths})
+        sources: dict[str, bytes] = {path: self.read(path) for path in self.project_paths}
+        return declare(sources, lambda path: self.file_at(path, None), self._parse)
+
+    def _parse(self, data: bytes, path: RepoPath, read: Read) -> ProjectFile:
+        """Parse a project file, or remember what it said when it was parsed last."""
+        name = f"parsed {path}"
+        memo = self.cache.memo(name)
+        known = parsed.load(memo, path, data, read) if memo else None
+        if known is None:
+            known = parse_file(data, path, read)
+            self.cache.put_memo(name, parsed.dump(known, data, read))
+        return known
 
     @cached_property
     def observed(self) -> Observed:
@@ -145,7 +168,8 @@ class Repo:
 
     def declared_at(self, commit: str) -> Declared:
         """Return what the project files of a commit say."""
-        return declare(self.git.files_at(commit, layout.PROJECT_FILE))
+        sources = self.git.files_at(commit, layout.PROJECT_FILE)
+        return declare(sources, lambda path: self.file_at(path, commit))
 
     def observed_at(self, commit: str) -> Observed:
         """Return what the lockfiles of a commit say."""

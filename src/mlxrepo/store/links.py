@@ -11,7 +11,7 @@ import os
 
 from mlxrepo import files, reading
 from mlxrepo.hashing import Oid, is_oid
-from mlxrepo.store.objects import Store, damaged
+from mlxrepo.store.objects import Store
 from mlxrepo.store.statcache import Folder, Seen, StatCache
 from mlxrepo.store.tree import Entry
 
@@ -19,8 +19,7 @@ from mlxrepo.store.tree import Entry
 def link_object(store: Store, cache: StatCache, entry: Entry, name: str, folder: int) -> bool:
     """Make `name` in the open folder a link to an object; say whether that was possible.
 
-    Raises:
-        Damaged: when the object holds other bytes than its name says.
+    It is not when the object's file is damaged: another copy may be good.
     """
     source = store.path("blob", entry.oid)
     if entry.kind != "file" or not _is_sound(store, cache, entry, source):
@@ -48,7 +47,7 @@ def _is_sound(store: Store, cache: StatCache, entry: Entry, path: str) -> bool:
         if _remembered(cache, entry.oid, stat):
             return True
         if reading.hash_open(fd) != entry.oid:
-            raise damaged("blob", entry.oid)
+            return False
     finally:
         os.close(fd)
     cache.put(_key(entry.oid), Folder(b"", entry, {"object": Seen(stat, entry)}), _later(stat))

@@ -7,19 +7,24 @@ object is an error here and never wrong bytes in a workspace.
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import lru_cache
 
 from mlxrepo import files, reading
-from mlxrepo.errors import Damaged, InputError, ObjectMissing
-from mlxrepo.hashing import ALGORITHM, Oid, blob_oid, tree_oid
-from mlxrepo.paths import display
+from mlxrepo.errors import ObjectMissing
+from mlxrepo.hashing import Oid
+from mlxrepo.store import marker
+from mlxrepo.store.copies import damaged as damaged
+from mlxrepo.store.copies import oid_of as oid_of
+from mlxrepo.store.copies import packed_copy, read_good
 from mlxrepo.store.lease import Lease
 from mlxrepo.store.pack import TARGET_SIZE, PackWriter
 from mlxrepo.store.packs import Packs
+from mlxrepo.store.rights import group_readable
+from mlxrepo.store.space import check_fits
 from mlxrepo.store.tree import Entry, Tree, check_depth, parse
 
-FORMAT = 1
 LINKS = ("copy", "hardlink", "symlink")
 FSYNC = ("batch", "always", "off")
 FOLDERS = {"blob": "objects", "tree": "trees"}
@@ -27,24 +32,18 @@ LOOSE_MAX = 16  # up to this many small objects of one batch stay loose; more go
 PENDING_MAX = 4 << 20
 
 
-def oid_of(kind: str, data: bytes) -> Oid:
-    """Name bytes as an object of `kind` (blob or tree)."""
-    return blob_oid(data) if kind == "blob" else tree_oid(data)
-
-
-def damaged(kind: str, oid: Oid) -> Damaged:
-    """Return the error for an object whose bytes have another name."""
-    return Damaged(
-        f"{kind} {oid[:12]} in the store holds other bytes than its name says",
-        hint="mlx fsck --repair",
-    )
-
-
 class Store:
-    """Objects under one folder, usually `.git/mlx`."""
+    """Objects under one folder, usually `.git/mlx`.
 
-    def __init__(self, root: str, *, link: str = "copy", fsync: str = "batch"):
+    One that `is_away`, on a disk that is not there, can be asked and has nothing; nothing is made
+    in its place.
+    """
+
+    def __init__(
+        self, root: str, *, link: str = "copy", fsync: str = "batch", is_away: bool = False
+    ):
         self.root = root
+        self.is_away = is_away
         self.link = link
         self.fsync = fsync
         self.temp = os.path.join(root, "tmp")
@@ -66,36 +65,18 @@ class Store:
 
         Raises:
             InputError: when it is of a newer format.
+            EnvironmentFailed: when its disk is not there.
         """
-        if not self._checked and not self._check_format():
-            marker = os.path.join(self.root, "format")
-            files.write_atomic(marker, f"{FORMAT} {ALGORITHM}\n".encode())
+        if self.is_away:
+            raise marker.away(self.root)
+        if not self._checked and not marker.is_store(self.root):
+            marker.make_store(self.root)
         self._checked = True
-
-    def _check_format(self) -> bool:
-        """Say whether there is a store; before the first look into it.
-
-        Raises:
-            InputError: when it is of a newer format.
-        """
-        try:
-            with open(os.path.join(self.root, "format"), encoding="utf-8") as stream:
-                found = stream.read().split()
-        except FileNotFoundError:
-            return False
-        if found != [str(FORMAT), ALGORITHM]:
-            raise InputError(
-                f"the store {display(self.root)} has format {display(' '.join(found))}; this mlx "
-                f"reads {FORMAT} {ALGORITHM}",
-                hint="use the mlx that wrote it, or a newer one",
-            )
-        self._checked = True
-        return True
 
     def _list(self, folder: str) -> list[str]:
         """List a folder of the store; none is an empty one."""
         if not self._checked:
-            self._check_format()
+            self._checked = marker.is_store(self.root)
         try:
             return os.listdir(folder)
         except FileNotFoundError:
@@ -130,10 +111,14 @@ class Store:
 
     def pin(self, entry: Entry) -> bool:
         """Say whether all of an entry is here, and keep gc from it while this process lives."""
-        with self.lease.writing():
+        with self.writing():
             self.refresh()
-            self.lease.reuse("tree" if entry.kind == "tree" else "blob", entry.oid)
+            self.keep(entry)
             return self.is_whole(entry)
+
+    def keep(self, entry: Entry) -> None:
+        """Keep gc from an entry and all below it, while `writing` and then until the end."""
+        self.lease.reuse("tree" if entry.kind == "tree" else "blob", entry.oid)
 
     def missing(self, entry: Entry, *, limit: int | None = None) -> list[tuple[str, Oid]]:
         """List what is not here of an entry, as (path below it, oid)."""
@@ -162,27 +147,16 @@ class Store:
 
         Raises:
             ObjectMissing: when it is not here.
-            Damaged: when it holds other bytes.
+            Damaged: when no copy of it is good.
         """
-        data = self._read(kind, oid)
+        path = self.path(kind, oid)
+        data = read_good(self.packs, path, kind, oid)
         if data is None:
             self.refresh()
-            data = self._read(kind, oid)
+            data = read_good(self.packs, path, kind, oid)
         if data is None:
             raise ObjectMissing(f"{kind} {oid[:12]} is not in the store")
-        if oid_of(kind, data) != oid:
-            raise damaged(kind, oid)
         return data
-
-    def _read(self, kind: str, oid: Oid) -> bytes | None:
-        found = self.packs.find(kind, oid)
-        try:
-            if found:
-                return self.packs.read(*found)
-            with open(self.path(kind, oid), "rb") as stream:
-                return stream.read()
-        except FileNotFoundError:
-            return None
 
     def _tree(self, oid: Oid) -> Tree:
         return parse(self.read("tree", oid), oid, lambda child: self.read("tree", child))
@@ -200,10 +174,14 @@ class Store:
             files.write_all(fd, self.read("blob", entry.oid))
             return
         try:
-            if not reading.copy_verified(source, fd, entry.oid):
-                raise damaged("blob", entry.oid)
+            if reading.copy_verified(source, fd, entry.oid):
+                return
         finally:
             os.close(source)
+        data = self._from_packs(entry.oid)
+        os.ftruncate(fd, 0)
+        os.lseek(fd, 0, os.SEEK_SET)
+        files.write_all(fd, data)
 
     def stream(self, entry: Entry, fd: int) -> None:
         """Write a blob to a pipe or file, verified as a whole before the first byte.
@@ -218,11 +196,23 @@ class Store:
             return
         try:
             if reading.hash_open(source) != entry.oid:
-                raise damaged("blob", entry.oid)
+                files.write_all(fd, self._from_packs(entry.oid))
+                return
             while data := os.read(source, reading.CHUNK):
                 files.write_all(fd, data)
         finally:
             os.close(source)
+
+    def _from_packs(self, oid: Oid) -> bytes:
+        """Return a blob whose file is damaged, from a pack.
+
+        Raises:
+            Damaged: when none has it.
+        """
+        data = packed_copy(self.packs, "blob", oid)
+        if data is None:
+            raise damaged("blob", oid)
+        return data
 
     def _open_large(self, oid: Oid) -> int | None:
         """Open a blob that is too large for memory; None when `read` is the way to it."""
@@ -236,6 +226,15 @@ class Store:
         return None
 
     # writing
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep gc from removing anything while the block runs (`Lease.writing`)."""
+        self.prepare()
+        with ExitStack() as stack:
+            with group_readable(self.root):  # gc of another user has to see lock and lease
+                stack.enter_context(self.lease.writing())
+            yield
 
     def batch(self) -> Batch:
         """Start a batch of writes; nothing of it is visible before it is published."""
@@ -271,7 +270,7 @@ class Batch:
         self.new_bytes = 0
 
     def __enter__(self) -> Batch:
-        self._writing = self._store.lease.writing()
+        self._writing = self._store.writing()
         self._writing.__enter__()
         self._store.refresh()  # gc may have taken something away since the store was listed
         return self
@@ -296,6 +295,10 @@ class Batch:
             return False
         self._store.lease.reuse(kind, oid)
         return True
+
+    def has_entry(self, entry: Entry) -> bool:
+        """Say the same of what an entry names; for a tree, of its own node only."""
+        return self.has("tree" if entry.kind == "tree" else "blob", entry.oid)
 
     def put(self, kind: str, data: bytes, oid: Oid | None = None) -> Oid:
         """Add a small object; `oid` when the caller has hashed it already."""
@@ -343,6 +346,7 @@ class Batch:
 
     def _put_large(self, path: str) -> reading.Content:
         with files.temp_file(self._store.temp) as (fd, temp):
+            check_fits(path, fd, self._store.root)
             content = reading.read_content(path, sink=fd)
             if content.data is not None:
                 self.put("blob", content.data, content.oid)
