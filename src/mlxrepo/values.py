@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from mlxrepo import codec, yamlfile
@@ -17,35 +18,40 @@ if TYPE_CHECKING:
     from mlxrepo.yamlfile import Time
 
 FORMATS = (".yaml", ".yml", ".json", ".toml")
+PARAMS_FORMATS = (*FORMATS, ".py")
 
 
 def read_values(data: bytes, path: str) -> Any:
     """Read the values of a params or metrics file by the extension of `path`.
 
+    Of a `.py` file these are its constants; nothing is executed.
+
     Raises:
         InputError: for another extension, and for a file that its format refuses.
     """
-    check_extension(path)
+    check_extension(path, formats=PARAMS_FORMATS)
     extension = path.rpartition(".")[2]
     if extension in ("yaml", "yml"):
         return yamlfile.dual(yamlfile.read(data, path))
     if len(data) > MAX_BYTES:
         raise InputError("the file is larger than 16 MiB", where=Where(path, 1))
-    values = _read_toml(data, path) if extension == "toml" else _read_json(data, path)
+    values = _READERS[extension](data, path)
     _check_depth(values, path)
     return values
 
 
-def check_extension(path: str, where: Where | None = None) -> None:
+def check_extension(
+    path: str, where: Where | None = None, *, formats: tuple[str, ...] = FORMATS
+) -> None:
     """Refuse a file that cannot hold values.
 
     Raises:
-        InputError: when `path` ends in none of `FORMATS`.
+        InputError: when `path` ends in none of `formats`.
     """
-    if not path.endswith(FORMATS):
+    if not path.endswith(formats):
         raise InputError(
             f'"{path}" cannot hold params or metrics',
-            hint=f"values are read from {', '.join(FORMATS)} files",
+            hint=f"values are read from {', '.join(formats)} files",
             where=where,
         )
 
@@ -61,6 +67,32 @@ def lookup(values: Any, key: str, *, source: str = "the file") -> Any:
         return found[0]
     hint = did_you_mean(key, [name for name, _ in _named(values)])
     raise InputError(f'no key "{key}" in {source}', hint=hint)
+
+
+def select(values: Any, pattern: str, *, source: str = "the file") -> dict[str, Any]:
+    """Return the values whose dotted names fit `pattern`, such as `train.*`, by name.
+
+    `*`, `?` and `[…]` stand inside one key. A key spelled as the pattern itself goes first.
+
+    Raises:
+        InputError: when none fits.
+    """
+    if exact := _find(values, pattern):
+        return {pattern: exact[0]}
+    found = dict(_selected(values, pattern.split(".")))
+    if not found:
+        raise InputError(f'no key of {source} fits "{pattern}"')
+    return found
+
+
+def _selected(values: Any, parts: list[str], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in _children(values):
+        if not fnmatchcase(key, parts[0]):
+            continue
+        if len(parts) == 1:
+            yield prefix + key, value
+        else:
+            yield from _selected(value, parts[1:], f"{prefix}{key}.")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
@@ -166,6 +198,12 @@ def _find(values: Any, key: str) -> tuple[Any] | None:
     return None
 
 
+def _read_python(data: bytes, path: str) -> Any:
+    from mlxrepo.pyconstants import read_constants  # `ast` is needed for these files only
+
+    return read_constants(data, path)
+
+
 def _read_json(data: bytes, path: str) -> Any:
     return codec.parse_json(data.removeprefix(b"\xef\xbb\xbf"), source=path)
 
@@ -182,6 +220,13 @@ def _read_toml(data: bytes, path: str) -> Any:
         where = Where(path, int(place[1]), int(place[2])) if place else Where(path, 1)
         reason = str(error).replace(place[0], "") if place else str(error)
         raise InputError(f"not TOML: {reason}", where=where) from None
+
+
+_READERS: dict[str, Callable[[bytes, str], Any]] = {
+    "json": _read_json,
+    "toml": _read_toml,
+    "py": _read_python,
+}
 
 
 def _check_depth(values: Any, path: str) -> None:

@@ -21,10 +21,13 @@ from mlxrepo.yamlfile import Node, plain, read, read11
 STEP = 2  # spaces of indentation where the file shows none of its own
 
 
-def set_entry(text: str, section: str, name: str, body: dict[str, Any], source: str) -> str:
+def set_entry(
+    text: str, section: str, name: str, body: dict[str, Any], source: str, *, last: bool = False
+) -> str:
     """Insert `name` with `body` into the top-level map `section`, sorted among its siblings.
 
-    The section is made at the end of the file when it is absent. An equal entry changes nothing.
+    With `last` it goes behind them. The section is made at the end of the file when it is absent.
+    An equal entry changes nothing.
 
     Raises:
         InputError: when another entry has the name, or the section is in flow style.
@@ -40,7 +43,7 @@ def set_entry(text: str, section: str, name: str, body: dict[str, Any], source: 
         siblings = _block_map(section, pair[1])
         if name in entries:
             return _unchanged(text, siblings, name, body)
-        changed = _insert(page, siblings, name, body)
+        changed = _insert(page, siblings, name, body, last)
     return _close(page, changed, section, {**(entries or {}), name: body})
 
 
@@ -332,10 +335,12 @@ def _last(node: Node) -> Node:
 # --- the changes --------------------------------------------------------------------------------
 
 
-def _insert(page: _Page, siblings: list[tuple[Node, Node]], name: str, body: dict[str, Any]) -> str:
+def _insert(
+    page: _Page, siblings: list[tuple[Node, Node]], name: str, body: dict[str, Any], last: bool
+) -> str:
     column = siblings[0][0].where.col - 1
     step = _step(page)
-    after = next((i for i, (key, _) in enumerate(siblings) if key.text > name), None)
+    after = next((i for i, (key, _) in enumerate(siblings) if key.text > name and not last), None)
     if after is None:
         offset = _span(page, siblings, len(siblings) - 1)[1]
     else:

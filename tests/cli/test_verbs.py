@@ -95,6 +95,21 @@ def test_documents_have_a_schema_and_say_everything(screen: Screen) -> None:
     assert screen.json("init")["created"] == []
 
 
+def test_a_dry_run_says_so_and_proposes_no_commit(screen: Screen) -> None:
+    screen.project.write("a.csv", "a")
+    screen.run("add", "a.csv")
+    out, err = screen.run("mv", "--dry-run", "--yes", "a.csv", "b.csv")
+    assert (out, err) == ("would move a.csv to b.csv (data:a)\n", "")
+    assert not screen.json("mv", "-n", "-y", "a.csv", "b.csv")["applied"]
+    out, err = screen.run("rm", "-ny", "a.csv")
+    assert (out, err) == ("would no longer be tracked: a.csv\n", "")
+    assert not screen.json("rm", "--dry-run", "--yes", "a.csv")["applied"]
+    assert screen.project.path("a.csv").exists()
+    assert screen.run("mv", "-y", "a.csv", "b.csv")[0].startswith("moved a.csv")
+    assert screen.json("rm", "-y", "b.csv")["applied"]
+    assert not screen.project.path("b.csv").exists()
+
+
 def test_errors_are_documents_too(screen: Screen) -> None:
     error = screen.json("add", "nothing", code=2)["error"]
     assert error["kind"] == "input"

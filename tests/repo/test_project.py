@@ -6,20 +6,13 @@ import pytest
 
 from mlxrepo.errors import InputError, Where
 from mlxrepo.paths import RepoPath
-from mlxrepo.repo.project import (
-    Artifact,
-    Dep,
-    Out,
-    ParamRef,
-    ProjectFile,
-    Stage,
-    parse_project,
-    split_commands,
-)
+from mlxrepo.repo.project import parse_project
+from mlxrepo.repo.stage import Artifact, Dep, Out, ParamRef, ProjectFile, Stage
+from mlxrepo.repo.stagenodes import split_commands
 
 
 def parse(text: str, path: str = "mlx.yaml") -> ProjectFile:
-    return parse_project(text.encode(), RepoPath(path))
+    return parse_project(text.encode(), RepoPath(path), lambda path: None)
 
 
 def stage_of(body: str, path: str = "mlx.yaml") -> Stage:
@@ -175,7 +168,7 @@ BAD = [
     ("stages:\n  s: {cmd: 3}", (2, 12), '"cmd" of stage "s" must be a command', '"3"'),
     ("stages:\n  s: {cmd: []}", (2, 12), "a list of commands, not an empty list", None),
     ("stages:\n  s: {cmd: x, outs: [{a: {cache: no}}]}", (2, 34), "one item is text: no", None),
-    ("stages:\n  s: {cmd: x, outs: [{a: {}, b: {}}]}", (2, 22), "one item is a map", None),
+    ("stages:\n  s: {cmd: x, outs: [{a: {}, b: }]}", (2, 33), "one item is empty", None),
     ("stages:\n  s: {cmd: x, params: [{f.yaml: []}]}", (2, 33), "one item is an empty list", None),
     ("stages:\n  s: {cmd: x, params: [0.1]}", (2, 24), "one item is a number: 0.1", '"0.1"'),
     ("stages: [a]", (1, 9), '"stages" must be a map of stage names, not a list', "write stages:"),
@@ -261,7 +254,8 @@ BAD = [
     ("datasets:\n  r: {path: .git/x}", (2, 13), "is reserved for the repository", None),
     ("datasets:\n  r: {path: .}", (2, 13), '"." is the whole repository', None),
     ("stages:\n  s: {cmd: x, outs: [mlx.yaml]}", (2, 22), "would replace mlx.yaml", None),
-    ("params: [p.py]", (1, 10), '"p.py" cannot hold params or metrics', ".yaml, .yml, .json"),
+    ("params: [p.txt]", (1, 10), '"p.txt" cannot hold params or metrics', ".toml, .py files"),
+    ("metrics: [p.py]", (1, 11), '"p.py" cannot hold params or metrics', ".json, .toml files"),
     ("stages:\n  s: {cmd: x, metrics: [m.csv]}", (2, 25), '"m.csv" cannot hold params', None),
     # not YAML
     ("stages:\n\ts: 1", (2, 1), "a tab", "replace the tab"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from mlxrepo.errors import InputError
 from mlxrepo.paths import RepoPath, ancestors, display, is_inside, parent
 from mlxrepo.repo.layout import LOCK_FILE
-from mlxrepo.repo.project import KINDS, Artifact, Out, ProjectFile, Stage, parse_project
+from mlxrepo.repo.stage import KINDS, Artifact, Out, ProjectFile, Read, Stage
 
 SECTIONS = {kind: section for section, kind in KINDS.items()}
 
@@ -41,13 +41,26 @@ def lock_path(project_file: str) -> RepoPath:
     return RepoPath(f"{folder}/{LOCK_FILE}" if folder else LOCK_FILE)
 
 
-def declare(sources: Mapping[str, bytes]) -> Declared:
+def parse_file(data: bytes, path: RepoPath, read: Read) -> ProjectFile:
+    """Parse a project file; the parser is loaded when there is something to parse."""
+    from mlxrepo.repo.project import parse_project
+
+    return parse_project(data, path, read)
+
+
+def declare(
+    sources: Mapping[str, bytes],
+    read: Read,
+    parse: Callable[[bytes, RepoPath, Read], ProjectFile] = parse_file,
+) -> Declared:
     """Parse project files and check that together they make sense.
+
+    `read` gives the files of values that their templates name, as they were at the same time.
 
     Raises:
         InputError: where a name is taken twice, or a path is claimed by two declarations.
     """
-    files = tuple(parse_project(data, RepoPath(path)) for path, data in sorted(sources.items()))
+    files = tuple(parse(data, RepoPath(path), read) for path, data in sorted(sources.items()))
     named: dict[str, Artifact] = {}
     for artifact in (a for f in files for a in f.artifacts):
         first = named.setdefault(artifact.name, artifact)
@@ -89,8 +102,8 @@ def _claim_outs(stages: Iterable[Stage]) -> dict[RepoPath, tuple[Stage, Out]]:
     return outs
 
 
-def _holder(path: str, others: Iterable[RepoPath]) -> RepoPath | None:
-    known = set(others)
+def _holder(path: str, known: Collection[RepoPath]) -> RepoPath | None:
+    """Return the path among `known`, a set or a map, that lies above `path`."""
     folder = parent(path)
     while folder:
         if folder in known:

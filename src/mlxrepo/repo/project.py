@@ -1,152 +1,78 @@
-"""What one mlx.yaml declares, as values; pure: text in, `ProjectFile` out, no file is touched."""
+"""From the text of one mlx.yaml to what it declares; pure: text in, `ProjectFile` out.
+
+The one thing that is asked for on the way are the files that its templates name.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
-from mlxrepo.errors import InputError, Where
-from mlxrepo.paths import ROOT, RepoPath, is_inside, join, name_of, parent, relative
-from mlxrepo.repo.schema import check_name as check_name
+from mlxrepo.errors import InputError
+from mlxrepo.paths import RepoPath, display, is_inside, parent
+from mlxrepo.repo.expand import expand
+from mlxrepo.repo.nodes import fields_of, items_of, pairs_of, path_of, text_of, value_file_of
+from mlxrepo.repo.stage import KINDS, NOUNS, Artifact, Environment, Out, ProjectFile, Read, Stage
+from mlxrepo.repo.stagenodes import given, names_of, refuse_twice, shell_of, stage_of
 from mlxrepo.repo.validate import validate
-from mlxrepo.values import check_extension
-from mlxrepo.yamlfile import Node, plain, read
-
-PROJECT_FILE = "mlx.yaml"
-PARAMS_FILE = "params.yaml"
-# What git and mlx read to know the repository: no stage may write it.
-OWN_FILES = (PROJECT_FILE, "mlx.lock", ".mlxignore", ".gitignore", ".gitattributes")
-KINDS = {"datasets": "data", "features": "feature", "models": "model"}
-NOUNS = {"data": "dataset", "feature": "feature set", "model": "model"}
+from mlxrepo.values import PARAMS_FORMATS
+from mlxrepo.yamlfile import Node, read
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """An entry of `datasets`, `features` or `models`; `kind` is data, feature or model."""
-
-    kind: str
-    name: str
-    path: RepoPath
-    desc: str | None
-    keys: tuple[tuple[str, Any], ...]  # the other keys, as given
-    where: Where
-
-
-class ParamRef(NamedTuple):
-    """A value that a stage reads: `key` of `file`, or the whole file when `key` is None."""
-
-    file: RepoPath
-    key: str | None
-    where: Where
-
-
-class Dep(NamedTuple):
-    """A path that a stage reads."""
-
-    path: RepoPath
-    where: Where
-
-
-class Out(NamedTuple):
-    """A path that a stage writes; `kind` is out, metric or plot; `cache`: git ignores it.
-
-    `persist`: what is there before a run stays in place for the command to go on with.
-    """
-
-    path: RepoPath
-    kind: str
-    cache: bool
-    where: Where
-    persist: bool = False
-    push: bool = True
-    remote: str | None = None
-    keys: tuple[tuple[str, Any], ...] = ()  # desc, type, labels, meta: as given
-
-
-class Resources(NamedTuple):
-    """What a stage takes while it runs; `counters` by name, in units (bytes for `mem`).
-
-    `gpus` is how many of the caller's devices it gets for itself.
-    """
-
-    counters: tuple[tuple[str, float], ...] = ()
-    mutexes: tuple[str, ...] = ()
-    gpus: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A declared command with what it reads and writes."""
-
-    name: str
-    file: RepoPath  # the mlx.yaml that declares it
-    cmd: tuple[str, ...]
-    wdir: RepoPath
-    deps: tuple[Dep, ...]
-    params: tuple[ParamRef, ...]
-    outs: tuple[Out, ...]  # outs, metrics and plots together
-    desc: str | None
-    where: Where
-    base: str = ""  # the name without `@item`, when the stage is one of a foreach or matrix
-    shell: str | None = None  # the program that runs the commands; None: the user's $SHELL
-    env: tuple[str, ...] = ()  # names of environment variables that are inputs
-    frozen: bool = False
-    always_changed: bool = False
-    timeout: float | None = None  # seconds
-    retries: int = 0
-    resources: Resources = Resources()
-    meta: Any = None
-
-    @property
-    def address(self) -> str:
-        """How the stage is named in the whole repository: `train`, or `sub/mlx.yaml:train`."""
-        return self.name if self.file == PROJECT_FILE else f"{self.file}:{self.name}"
-
-
-class Environment(NamedTuple):
-    """What every stage of a file depends on besides its own inputs."""
-
-    files: tuple[RepoPath, ...] = ()  # lock files such as uv.lock
-    interpreter: bool = False  # the implementation and major.minor of the `python` on the PATH
-    variables: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ProjectFile:
-    """All that one mlx.yaml declares."""
-
-    path: RepoPath
-    artifacts: tuple[Artifact, ...]
-    stages: tuple[Stage, ...]
-    params: tuple[RepoPath, ...]
-    metrics: tuple[RepoPath, ...]
-    plots: tuple[RepoPath, ...]
-    environment: Environment | None = None
-
-
-def parse_project(data: bytes, path: RepoPath) -> ProjectFile:
-    """Parse the mlx.yaml that lies at `path`, strictly.
+def parse_project(data: bytes, path: RepoPath, read_file: Read) -> ProjectFile:
+    """Parse the mlx.yaml that lies at `path`, strictly; `read_file` gives the files it names.
 
     Raises:
         InputError: for the first thing that is wrong in it, with file, line and column.
     """
-    root = read(data, path)
+    with _without_collection():
+        return _parse(data, path, read_file)
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Keep Python from looking for garbage among a million values of which none is.
+
+    It would look again each time that there are a quarter more: a third of the time.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _parse(data: bytes, path: RepoPath, read_file: Read) -> ProjectFile:
+    root, asked = expand(read(data, path), path, read_file)
     validate(root, path)
-    sections = _map(root)
+    sections = fields_of(root)
     folder = parent(path)
+    shell = shell_of(sections.get("shell"))
     artifacts = tuple(_artifacts(sections, folder))
-    stages = tuple(_stage(key, _map(body), path) for key, body in _entries(sections.get("stages")))
+    stages = tuple(
+        stage_of(key, fields_of(body), path, shell)
+        for key, body in pairs_of(sections.get("stages"))
+    )
     _refuse_same_artifacts(artifacts)
     _refuse_overlaps([(stage, out) for stage in stages for out in stage.outs])
+    plots, drawn = _plots(sections.get("plots"), folder)
     return ProjectFile(
         path,
         artifacts,
         stages,
-        params=_value_files(sections.get("params"), folder),
-        metrics=_value_files(sections.get("metrics"), folder),
-        plots=tuple(_path(node, folder) for node in _list(sections.get("plots"))),
+        params=tuple(
+            value_file_of(node, folder, PARAMS_FORMATS) for node in items_of(sections.get("params"))
+        ),
+        metrics=tuple(value_file_of(node, folder) for node in items_of(sections.get("metrics"))),
+        plots=plots,
+        environment=_environment(sections.get("environment"), folder),
+        read=asked,
+        drawn=drawn,
     )
 
 
@@ -155,12 +81,11 @@ def parse_project(data: bytes, path: RepoPath) -> ProjectFile:
 
 def _artifacts(sections: dict[str, Node], folder: RepoPath) -> Iterator[Artifact]:
     for section, kind in KINDS.items():
-        for key, body in _entries(sections.get(section)):
-            fields = _map(body)
-            path = _path(fields.pop("path"), folder)
-            desc = _text(fields.pop("desc", None))
-            others = tuple((name, plain(node)) for name, node in fields.items())
-            yield Artifact(kind, key.text, path, desc, others, key.where)
+        for key, body in pairs_of(sections.get(section)):
+            fields = fields_of(body)
+            path = path_of(fields.pop("path"), folder)
+            desc = text_of(fields.pop("desc", None))
+            yield Artifact(kind, key.text, path, desc, given(fields), key.where)
 
 
 def _refuse_same_artifacts(artifacts: Iterable[Artifact]) -> None:
@@ -185,67 +110,6 @@ def _refuse_same_artifacts(artifacts: Iterable[Artifact]) -> None:
             )
 
 
-# --- stages -------------------------------------------------------------------------------------
-
-
-def _stage(key: Node, fields: dict[str, Node], file: RepoPath) -> Stage:
-    folder = parent(file)
-    stage = Stage(
-        name=key.text,
-        file=file,
-        cmd=_commands(key, fields["cmd"]),
-        wdir=_resolve(fields["wdir"], folder) if "wdir" in fields else folder,
-        deps=tuple(Dep(_path(node, folder), node.where) for node in _list(fields.get("deps"))),
-        params=tuple(_params(fields.get("params"), folder)),
-        outs=tuple(_outs(fields, folder)),
-        desc=_text(fields.get("desc")),
-        where=key.where,
-    )
-    _check_stage(stage)
-    return stage
-
-
-def _check_stage(stage: Stage) -> None:
-    _refuse_twice(((dep.path, dep.where) for dep in stage.deps), "dep")
-    _refuse_twice(
-        ((f"{ref.file}:{ref.key}" if ref.key else ref.file, ref.where) for ref in stage.params),
-        "param",
-    )
-    for out in stage.outs:
-        own = stage.file if is_inside(stage.file, out.path) else out.path
-        if name_of(own) in OWN_FILES:
-            raise InputError(
-                f'the out "{out.path}" would replace {own}',
-                hint="let the stage write somewhere else",
-                where=out.where,
-            )
-        for dep in stage.deps:
-            if is_inside(dep.path, out.path) or is_inside(out.path, dep.path):
-                _refuse_own_dep(stage, dep, out)
-
-
-def _refuse_own_dep(stage: Stage, dep: Dep, out: Out) -> None:
-    same = dep.path == out.path
-    relation = "is" if same else ("lies in" if is_inside(dep.path, out.path) else "holds")
-    raise InputError(
-        f'the dep "{dep.path}" of stage "{stage.name}" {relation} its own out'
-        + ("" if same else f' "{out.path}"')
-        + f" (line {out.where.line})",
-        hint="a stage cannot read what it writes: name deps and outs that lie apart",
-        where=dep.where,
-    )
-
-
-def _refuse_twice(items: Iterable[tuple[str, Where]], noun: str) -> None:
-    seen: dict[str, Where] = {}
-    for name, where in items:
-        first = seen.setdefault(name, where)
-        if first is not where:
-            raise InputError(
-                f'the {noun} "{name}" is listed twice; first in line {first.line}', where=where
-            )
-
-
 def _refuse_overlaps(outs: list[tuple[Stage, Out]]) -> None:
     """Refuse an out that is given twice or lies inside another.
 
@@ -256,118 +120,44 @@ def _refuse_overlaps(outs: list[tuple[Stage, Out]]) -> None:
         if not is_inside(out.path, outer.path):
             continue
         relation = "is also" if out.path == outer.path else f'lies inside "{outer.path}",'
+        same = bool(stage.base) and stage.base == outer_stage.base
         raise InputError(
             f'the {out.kind} "{out.path}" of stage "{stage.name}" {relation} '
             f'the {outer.kind} of stage "{outer_stage.name}" (line {outer.where.line})',
-            hint="one path is written by one stage, once: remove one of the two",
+            hint="give each item a path of its own, such as models/${item}.pkl"
+            if same
+            else "one path is written by one stage, once: remove one of the two",
             where=out.where,
         )
 
 
-# --- commands, params, outs ---------------------------------------------------------------------
+# --- plots, environment ---------------------------------------------------------------------------
 
 
-def _commands(key: Node, node: Node) -> tuple[str, ...]:
-    items = _list(node)
-    for item in items:
-        if not split_commands(item.value):
-            raise InputError(
-                f'stage "{key.text}" has an empty cmd',
-                hint="write the command that the stage runs",
-                where=item.where,
-            )
-    return tuple(command for item in items for command in split_commands(item.value))
+def _plots(
+    node: Node | None, folder: RepoPath
+) -> tuple[tuple[RepoPath, ...], tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]]:
+    """Return the files that plots are drawn from, and how each plot looks."""
+    paths: list[RepoPath] = []
+    drawn: list[tuple[str, tuple[tuple[str, Any], ...]]] = []
+    for item in items_of(node):
+        for name, body in pairs_of(item) if item.kind == "map" else [(item, None)]:
+            fields = fields_of(body)
+            named = [file for key in ("x", "y") for file, _ in pairs_of(fields.get(key))]
+            paths += [path_of(file, folder) for file in named or [name]]
+            if fields:
+                drawn.append((name.text, given(fields)))
+    return tuple(dict.fromkeys(paths)), tuple(drawn)
 
 
-def split_commands(text: str) -> list[str]:
-    """Return the commands of a `cmd` text: one a line, without empty and `#` lines.
-
-    A line that ends in a backslash goes on in the next; the shell gets both.
-    """
-    commands: list[str] = []
-    continued = False
-    for line in text.split("\n"):
-        if continued:
-            commands[-1] += "\n" + line
-        elif line.strip() and not line.lstrip().startswith("#"):
-            commands.append(line.strip())
-        else:
-            continue
-        backslashes = len(line) - len(line.rstrip("\\"))
-        continued = backslashes % 2 == 1  # two of them are one that is escaped
-    return commands
-
-
-def _params(node: Node | None, folder: RepoPath) -> Iterator[ParamRef]:
-    for item in _list(node):
-        if item.kind == "scalar":
-            yield ParamRef(join(folder, PARAMS_FILE), _param_key(item), item.where)
-            continue
-        file, keys = item.value[0]
-        path = _value_file(file, folder)
-        if keys.value is None:
-            yield ParamRef(path, None, file.where)
-        yield from (ParamRef(path, _param_key(key), key.where) for key in _list(keys))
-
-
-def _param_key(node: Node) -> str:
-    if not node.text:
-        raise InputError("an empty param key", where=node.where)
-    return node.text
-
-
-def _outs(fields: dict[str, Node], folder: RepoPath) -> Iterator[Out]:
-    for section, kind in (("outs", "out"), ("metrics", "metric"), ("plots", "plot")):
-        for item in _list(fields.get(section)):
-            name, options = item.value[0] if item.kind == "map" else (item, None)
-            path = _path(name, folder) if kind != "metric" else _value_file(name, folder)
-            cache = _map(options).get("cache")
-            yield Out(path, kind, cache.value if cache else kind == "out", name.where)
-
-
-# --- from nodes to values -----------------------------------------------------------------------
-
-
-def _map(node: Node | None) -> dict[str, Node]:
-    return {key.text: value for key, value in _entries(node)}
-
-
-def _entries(node: Node | None) -> list[tuple[Node, Node]]:
-    return node.value if node and node.kind == "map" else []
-
-
-def _list(node: Node | None) -> list[Node]:
-    """Return the items of a list; a single value is a list of one, nothing is an empty one."""
-    if node is None or node.value is None:
-        return []
-    return node.value if node.kind == "list" else [node]
-
-
-def _text(node: Node | None) -> str | None:
-    return node.value if node else None
-
-
-def _resolve(node: Node, folder: RepoPath) -> RepoPath:
-    if not node.text:
-        raise InputError("an empty path", where=node.where)
-    try:
-        return relative(node.text, folder)
-    except InputError as error:
-        raise InputError(error.message, hint=error.hint, where=node.where) from None
-
-
-def _path(node: Node, folder: RepoPath) -> RepoPath:
-    path = _resolve(node, folder)
-    if path == ROOT:
-        raise InputError(f'"{node.text}" is the whole repository', where=node.where)
-    return path
-
-
-def _value_file(node: Node, folder: RepoPath) -> RepoPath:
-    path = _path(node, folder)
-    check_extension(path, node.where)
-    return path
-
-
-def _value_files(node: Node | None, folder: RepoPath) -> tuple[RepoPath, ...]:
-    return tuple(_value_file(item, folder) for item in _list(node))
+def _environment(node: Node | None, folder: RepoPath) -> Environment | None:
+    if node is None:
+        return None
+    fields = fields_of(node)
+    files = [(path_of(item, folder), item.where) for item in items_of(fields.get("files"))]
+    refuse_twice(((display(path), where) for path, where in files), "file")
+    return Environment(
+        tuple(path for path, _ in files),
+        "interpreter" in fields,
+        names_of(fields.get("variables"), "variable"),
+    )

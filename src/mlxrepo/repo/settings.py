@@ -9,7 +9,15 @@ from mlxrepo.errors import InputError, MlxError
 from mlxrepo.repo.git import Git
 
 # Every setting there is, as the user writes it; git compares names without case.
-SETTINGS = ("fsync", "gcGrace", "link", "shared", "store")
+SETTINGS = ("fsync", "gcGrace", "jobs", "link", "resource.NAME", "shared", "store")
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_UNITS |= {f"{letter}i": 1 << (10 * power) for power, letter in enumerate("kmgt", 1)}
+
+
+def is_setting(name: str) -> bool:
+    """Say whether a name, in lower case, is that of a setting."""
+    return name.startswith("resource.") or name in {known.lower() for known in SETTINGS}
 
 
 class Settings:
@@ -74,3 +82,25 @@ class Settings:
                 hint=f"git config mlx.{name} {default}",
             )
         return int(text)
+
+    def amount(self, name: str) -> float | None:
+        """Return a positive number, with a unit or not (`16`, `0.5`, `24GiB`); None: it is not set.
+
+        Raises:
+            InputError: when the setting is something else.
+        """
+        text = self.get(name)
+        if not text:
+            return None
+        word = text.strip().lower().removesuffix("b")
+        digits = word.rstrip("kmgti")
+        try:
+            found = float(digits) * _UNITS[word[len(digits) :].strip()]
+        except (ValueError, KeyError):
+            found = -1.0
+        if not 0 < found < 1e30:
+            raise InputError(
+                f'the setting mlx.{name} is "{text}", not an amount such as 4 or 16GB',
+                hint=f"git config mlx.{name} 4",
+            )
+        return found

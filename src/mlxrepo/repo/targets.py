@@ -3,7 +3,8 @@
     path | stage | stage@item | sub/mlx.yaml:stage | data:NAME | feature:NAME
     | model:NAME | model:NAME@VERSION | exp:NAME
 
-A prefix decides; `./x` is always a path; otherwise a stage of that name comes before a path.
+A prefix decides; `./x` is always a path; otherwise a stage of that name comes before a path. The
+name of a foreach or matrix means all its stages; `train@*` and `models/*.pkl` are patterns.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from shlex import quote
 from typing import NamedTuple
 
 from mlxrepo.errors import InputError
+from mlxrepo.globs import is_glob, matches
 from mlxrepo.nearest import nearest
 from mlxrepo.paths import RepoPath, ancestors, display, from_user, is_inside
 from mlxrepo.repo.declared import Declared
+from mlxrepo.repo.items import SIGN, fit_item
 from mlxrepo.repo.layout import PROJECT_FILE
 from mlxrepo.repo.observed import Observed, Tracked
 
@@ -26,8 +29,8 @@ PREFIXES = ("data", "feature", "model", "exp")
 class Target(NamedTuple):
     """A parsed target: kind is path, stage, data, feature, model or exp.
 
-    `name` is a stage's address, an artifact's name, or a RepoPath; `version` what follows an `@`
-    of a model.
+    `name` is a stage's address, a group's or a pattern of some (`named_stages` says which are
+    meant), an artifact's name, or a RepoPath; `version` what follows an `@` of a model.
     """
 
     kind: str
@@ -64,9 +67,33 @@ def parse_target(text: str, place: Place, stages: Iterable[str]) -> Target:
         return Target("stage", rest if file == PROJECT_FILE else f"{file}:{rest}")
     if not text:
         raise InputError("a target cannot be empty")
-    if text in set(stages):
+    if named_stages(text, stages):
         return Target("stage", text)
     return Target("path", from_user(text, place.root, place.cwd))
+
+
+def named_stages(name: str, addresses: Iterable[str]) -> list[str]:
+    """Return the addresses that a name means: a stage's, those of a group, or of a pattern.
+
+    An item counts as it was written in mlx.yaml too: `train@a/b` is the stage `train@a_b`.
+    """
+    known = dict.fromkeys(addresses)
+    if name in known:
+        return [name]
+    group, made, item = name.rpartition(SIGN)
+    if made and (fit := f"{group}{SIGN}{fit_item(item)}") in known:
+        return [fit]
+    grouped = [address for address in known if group_of(address) == name]
+    if grouped or not is_glob(name):
+        return grouped
+    return [a for a in known if (":" in a) == (":" in name) and matches(a, name)]
+
+
+def group_of(address: str) -> str | None:
+    """Return the address of the foreach or matrix that a stage is one of, or None."""
+    file, colon, name = address.rpartition(":")
+    group, made, _ = name.partition(SIGN)
+    return f"{file}{colon}{group}" if made else None
 
 
 def resolve_tracked(
@@ -110,11 +137,9 @@ def _matches(
 ) -> list[tuple[Tracked, RepoPath]]:
     path = RepoPath(target.name)
     if target.kind == "stage":
-        return [
-            (item, item.path)
-            for item in tracked
-            if item.address == target.name and item.role in ("out", "metric", "plot")
-        ]
+        made = [item for item in tracked if item.role in ("out", "metric", "plot")]
+        meant = set(named_stages(target.name, (item.address for item in made)))
+        return [(item, item.path) for item in made if item.address in meant]
     if target.kind != "path":
         address = f"{target.kind}:{target.name}"
         named = [(item, item.path) for item in tracked if item.address == address]
@@ -123,6 +148,8 @@ def _matches(
         path = declared.artifacts[address].path
     inside = [(item, path) for item in tracked if is_inside(path, item.path)]
     below = [(item, item.path) for item in tracked if is_inside(item.path, path)]
+    if not inside and not below and is_glob(path):
+        return [(item, item.path) for item in tracked if matches(item.path, path)]
     return inside[:1] or below
 
 
@@ -147,7 +174,7 @@ def not_recorded(
 
 
 def resolve_stages(texts: Iterable[str], place: Place, declared: Declared) -> list[str]:
-    """Return the addresses of the stages that targets mean; a path means the stage that makes it.
+    """Return the addresses of the stages that targets mean; a path means the stages that make it.
 
     Raises:
         InputError: when a target is no stage and nothing that a stage makes.
@@ -165,7 +192,7 @@ def resolve_stages(texts: Iterable[str], place: Place, declared: Declared) -> li
 
 def _stages(target: Target, declared: Declared) -> list[str]:
     if target.kind == "stage":
-        return [target.name] if target.name in declared.stages else []
+        return named_stages(target.name, declared.stages)
     if target.kind == "path":
         path = target.name
     else:
@@ -176,7 +203,10 @@ def _stages(target: Target, declared: Declared) -> list[str]:
     maker = declared.maker(path)
     if maker:
         return [maker.address]
-    return [stage.address for out, (stage, _) in declared.outs.items() if is_inside(out, path)]
+    below = [stage.address for out, (stage, _) in declared.outs.items() if is_inside(out, path)]
+    if below or not is_glob(path):
+        return below
+    return [stage.address for out, (stage, _) in declared.outs.items() if matches(out, path)]
 
 
 def _no_stage(text: str, declared: Declared) -> InputError:

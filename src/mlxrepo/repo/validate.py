@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple, NoReturn
 
 from mlxrepo.errors import InputError
-from mlxrepo.repo.schema import FORMAT, TABLE, Key, Section, check_name
+from mlxrepo.repo.grammar import FORMAT, TABLE, Key, Section, check_name
+from mlxrepo.repo.nodes import FILLED, MADE, is_empty
 from mlxrepo.values import did_you_mean
 from mlxrepo.yamlfile import Node
 
 
 def validate(root: Node | None, source: str) -> None:
-    """Check the nodes of an mlx.yaml against the table.
+    """Check the nodes of an mlx.yaml, with its templates filled in, against the table.
 
     Raises:
         InputError: for the first thing that is wrong, with its place and the nearest right key.
@@ -48,7 +50,7 @@ def _check_format(root: Node) -> None:
 
 
 def _check_section(node: Node, section: Section) -> None:
-    if _is_empty(node):
+    if is_empty(node):
         return
     if node.kind != "map":
         raise InputError(
@@ -56,21 +58,26 @@ def _check_section(node: Node, section: Section) -> None:
             hint=f"write {section.name}: {{{section.entry}: {{…}}}}",
             where=node.where,
         )
+    checked: set[tuple[int, str]] = set()
     for name, body in node.value:
-        check_name(name.text, section.noun, name.where)
-        _check_entry(name, body, section)
+        if name.style != MADE:
+            check_name(name.text, section.noun, name.where)
+        _check_entry(name, body, section, checked)
 
 
-def _check_entry(name: Node, body: Node, section: Section) -> None:
+def _check_entry(name: Node, body: Node, section: Section, checked: set[tuple[int, str]]) -> None:
+    """Check one entry; `checked` are the values, by id, that entries share and that were right."""
     owner = f'{section.noun} "{name.text}"'
-    if body.kind != "map" and not _is_empty(body):
+    if body.kind != "map" and not is_empty(body):
         raise InputError(f"{owner} must be a map of keys, not {_named(body)}", where=body.where)
-    given = () if _is_empty(body) else body.value
+    given = () if is_empty(body) else body.value
     keys = {key.name: key for key in section.keys}
     for key, value in given:
         if key.text not in keys:
             _refuse_key(key, tuple(keys), owner)
-        _check_value(value, keys[key.text], f'"{key.text}" of {owner}')
+        if (id(value), key.text) not in checked:
+            _check_value(value, keys[key.text], f'"{key.text}" of {owner}')
+            checked.add((id(value), key.text))
     for required in (key for key in section.keys if key.required):
         if required.name not in (key.text for key, _ in given):
             raise InputError(
@@ -100,10 +107,6 @@ def _refuse_key(key: Node, known: tuple[str, ...], owner: str) -> NoReturn:
     raise InputError(f'unknown key "{key.text}" in {owner}', hint=hint, where=key.where)
 
 
-def _is_empty(node: Node) -> bool:
-    return node.kind == "scalar" and node.value is None
-
-
 def _named(node: Node) -> str:
     if node.kind != "scalar":
         return f"a {node.kind}" if node.value else f"an empty {node.kind}"
@@ -123,6 +126,8 @@ class _Problem(NamedTuple):
 
 def _mismatch(node: Node, schema: dict[str, Any]) -> _Problem | None:
     """Interpret the part of JSON Schema that the table uses; return the first misfit."""
+    if not schema:
+        return None
     if "anyOf" in schema:
         found = [_mismatch(node, choice) for choice in schema["anyOf"]]
         if None in found:
@@ -138,13 +143,14 @@ def _mismatch(node: Node, schema: dict[str, Any]) -> _Problem | None:
 
 def _children(node: Node, schema: dict[str, Any]) -> Iterator[_Problem | None]:
     if node.kind == "list":
-        yield from (_mismatch(item, schema["items"]) for item in node.value)
+        yield from (_mismatch(item, schema.get("items", {})) for item in node.value)
     elif node.kind == "map":
         known = schema.get("properties", {})
-        rest = schema["additionalProperties"]
+        rest = schema.get("additionalProperties", {})
         for key, value in node.value:
             wanted = known.get(key.text, rest)
-            yield _mismatch(value, wanted) if wanted else _Problem(key, schema, tuple(known))
+            fits = wanted is not False
+            yield _mismatch(value, wanted) if fits else _Problem(key, schema, tuple(known))
 
 
 _PYTHON: dict[str, tuple[type, ...]] = {
@@ -162,7 +168,11 @@ def _fits(node: Node, schema: dict[str, Any]) -> bool:
         return wanted == "array" and len(node.value) >= int(schema.get("minItems", 0))
     if node.kind == "map":
         return wanted == "object" and len(node.value) in _sizes(schema)
+    if wanted == "string" and node.style == FILLED and type(node.value) in (int, float):
+        return "pattern" not in schema  # a number where text belongs counts as its text
     if type(node.value) not in _PYTHON.get(wanted, ()):
+        return False
+    if "pattern" in schema and not re.fullmatch(schema["pattern"], node.text):
         return False
     return "minimum" not in schema or bool(node.value >= schema["minimum"])
 
@@ -174,9 +184,9 @@ def _sizes(schema: dict[str, Any]) -> range:
 def _way_out(problem: _Problem) -> str | None:
     """Try the usual mends on the node, and name the one after which it would fit."""
     node, schema, _ = problem
-    if _is_empty(node):
+    if is_empty(node):
         return "give it a value, or remove it"
-    if node.kind == "scalar":
+    if node.kind == "scalar" and node.style != FILLED:
         text = node._replace(value=node.text, style='"')
         if _mismatch(text, schema) is None:
             return f'put it in quotes: "{node.text}"'
