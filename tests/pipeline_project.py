@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 from sandbox import Project
 
-from mlxrepo.commands.repro import Repro, repro
+from mlxrepo.commands.repro import Options, Repro, repro
 from mlxrepo.errors import MlxError
 from mlxrepo.pipeline.report import Event, StageReport
 from mlxrepo.repo.lockfile import StageRecord, parse_lock
@@ -60,15 +61,17 @@ class Pipeline:
         assert self.outcomes() == {"first": "ran", "second": "ran"}
         return self
 
-    def repro(self, *targets: str, force: bool = False, dry_run: bool = False) -> Repro:
-        """Run the pipeline and keep its events."""
+    def repro(self, *targets: str, dry_run: bool = False, **options: Any) -> Repro:
+        """Run the pipeline and keep its events; the options are those of `Options`."""
         self.events = []
         with self.project.repo() as repo:
-            return repro(repo, targets, force=force, dry_run=dry_run, listener=self.events.append)
+            return repro(
+                repo, targets, Options(**options), dry_run=dry_run, listener=self.events.append
+            )
 
-    def outcomes(self, *targets: str, force: bool = False, dry_run: bool = False) -> dict[str, str]:
+    def outcomes(self, *targets: str, dry_run: bool = False, **options: Any) -> dict[str, str]:
         """Run the pipeline and return what was done about each stage."""
-        done = self.repro(*targets, force=force, dry_run=dry_run)
+        done = self.repro(*targets, dry_run=dry_run, **options)
         for report in done.stages:
             assert report.error is None, report
         return {report.stage: report.outcome for report in done.stages}

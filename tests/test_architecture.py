@@ -18,7 +18,7 @@ MAX_FUNCTION = 50
 # Heavy packages, and the only places that may import them.
 HEAVY = {
     "yaml": {"yamlfile"},
-    "rich": {"cli.bar"},
+    "rich": {"cli.bar", "cli.live"},
     "pathspec": {"repo.ignore"},
     "sqlite3": {"store.statcache"},
     "blake3": {"hashing"},

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mlxrepo.codec import canonical, parse_json
 from mlxrepo.errors import InputError, Where
-from mlxrepo.values import Reading, decode, encode, flatten, lookup, numbers, read_values
+from mlxrepo.values import Reading, decode, encode, flatten, lookup, numbers, read_values, select
 
 scalars = (
     st.none()
@@ -98,6 +98,10 @@ def test_toml_times_are_times() -> None:
         ("p.yaml", b"a: 1\na: 2", Where("p.yaml", 2, 1), 'the key "a" is given twice'),
         ("p.json", b'{"a": 1, "a": 2}', Where("p.json", 1, 1), '"a" is given twice'),
         ("p.json", b'{\n"a": }', Where("p.json", 2, 6), "not JSON"),
+        ("p.py", b"a = 1\nb = (\n", Where("p.py", 2, 5), "not Python: '(' was never closed"),
+        ("p.py", b"a = '\0'", Where("p.py", 1, 1), "not Python"),
+        ("p.py", b"a = " + b"(" * 5000, Where("p.py", 1, 205), "not Python: too many"),
+        ("p.py", b"a = " + b"-" * 100_000 + b"1", Where("p.py", 1, 1), "Python"),
         ("p.toml", b"a = 1\nb = \n", Where("p.toml", 2, 5), "not TOML: Invalid value"),
         ("p.toml", b"a = 1\na = 2\n", Where("p.toml", 2, 6), "not TOML: Cannot overwrite"),
         ("p.toml", b"a = '\xff'", Where("p.toml", 1, 1), "not TOML"),
@@ -180,3 +184,54 @@ def test_numbers_leaves_out_what_is_none() -> None:
 
     assert math.isnan(found.pop("z"))
     assert found == {"auc": 0.001, "n": 3, "f.0": 0.5}
+
+
+CONSTANTS = b"""
+import os
+raise SystemExit("this is never executed")
+LR = -1e-3
+NAME: str = "x"
+LAYERS = (8, [16, {"a": None}])
+TAGS = {"b", "a"}
+A = B = True
+C, D = 1, 2
+COMPUTED = LR * 2
+CALLED = os.getcwd()
+BYTES = b"x"
+UNSET: int
+class Train:
+    depth = 4
+    rate: float = 0.5
+    class Inner:
+        deep = "yes"
+    def __init__(self, arg=3):
+        self.epochs = 10
+        self.arg = arg
+        other.x = 1
+        local = 2
+    def method(self):
+        self.not_this = 1
+LR = 2
+"""
+
+
+def test_constants_of_python_are_read_and_nothing_is_executed() -> None:
+    assert read_values(CONSTANTS, "conf.py") == {
+        "LR": 2,
+        "NAME": "x",
+        "LAYERS": [8, [16, {"a": None}]],
+        "TAGS": ["a", "b"],
+        "A": True,
+        "B": True,
+        "Train": {"depth": 4, "rate": 0.5, "Inner": {"deep": "yes"}, "epochs": 10},
+    }
+
+
+def test_select_by_a_pattern_of_keys() -> None:
+    assert select(NESTED, "train.l*") == {"train.lr": 0.1, "train.layers": [{"n": 8}, {"n": 16}]}
+    assert select(NESTED, "train.layers.*.n") == {"train.layers.0.n": 8, "train.layers.1.n": 16}
+    assert select({"a*": 1, "ab": 2}, "a*") == {"a*": 1}
+    assert select(NESTED, "train.n?te") == {"train.note": None}
+    with pytest.raises(InputError) as caught:
+        select(NESTED, "tarin.*", source="params.yaml")
+    assert caught.value.message == 'no key of params.yaml fits "tarin.*"'

@@ -112,7 +112,7 @@ def test_json_is_a_stream_of_lines_also_when_a_stage_fails(pipe: Pipeline) -> No
           good: {cmd: "printf 'a\\\\377\\\\n'", outs: []}
           bad: {cmd: "echo why; exit 7", outs: [out]}
         """)
-    done = pipe.project.mlx("--json", "repro")
+    done = pipe.project.mlx("--json", "repro", "-j", "1")
     assert done.returncode == 4
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [event.get("event") for event in events] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,21 +21,28 @@ COMMANDS = {
     "head": ("head -c 1 {deps[0]}", lambda deps, param: deps[0][:1]),
     "param": ("sed -n 's/^p: //p' params.yaml", lambda deps, param: f"{param}\n"),
     "constant": ("printf x", lambda deps, param: "x"),
+    "broken": ("false {deps} && printf half", lambda deps, param: "half"),
 }
 
 
 class Node(NamedTuple):
-    """A stage: the kind of its command, what it reads, whether it has the param."""
+    """A stage: the kind of its command, what it reads, whether it has the param.
+
+    The command of a "broken" one fails after it wrote half of its out.
+    """
 
     kind: str
     deps: tuple[str, ...]
     param: bool
 
 
+GOOD = tuple(kind for kind in COMMANDS if kind != "broken")
+
+
 @st.composite
-def nodes(draw: st.DrawFn, number: int) -> Node:
+def nodes(draw: st.DrawFn, number: int, kinds: tuple[str, ...]) -> Node:
     readable = [*SOURCES, *(f"out{n}" for n in range(number))]
-    kind = draw(st.sampled_from(list(COMMANDS)))
+    kind = draw(st.sampled_from(kinds))
     deps = draw(st.lists(st.sampled_from(readable), min_size=1, max_size=2, unique=True))
     return Node(kind, tuple(deps), kind == "param" or draw(st.booleans()))
 
@@ -49,17 +57,17 @@ class Edit(NamedTuple):
 
 
 @st.composite
-def edits(draw: st.DrawFn, count: int) -> Edit:
+def edits(draw: st.DrawFn, count: int, kinds: tuple[str, ...]) -> Edit:
     kind = draw(st.sampled_from(["source", "param", "command", "delete out", "edit out", "none"]))
     at = draw(st.integers(0, count - 1))
-    return Edit(kind, at, draw(TEXTS), draw(nodes(at)))
+    return Edit(kind, at, draw(TEXTS), draw(nodes(at, kinds)))
 
 
 @st.composite
-def stories(draw: st.DrawFn) -> tuple[list[Node], list[Edit]]:
+def stories(draw: st.DrawFn, *kinds: str) -> tuple[list[Node], list[Edit]]:
     count = draw(st.integers(1, 5))
-    pipeline = [draw(nodes(number)) for number in range(count)]
-    return pipeline, draw(st.lists(edits(count), min_size=1, max_size=6))
+    pipeline = [draw(nodes(number, kinds)) for number in range(count)]
+    return pipeline, draw(st.lists(edits(count, kinds), min_size=1, max_size=6))
 
 
 @dataclass
@@ -73,8 +81,15 @@ class Model:
     known: set[object] = field(default_factory=set)
 
     def expected(self) -> dict[str, str]:
-        outcomes = {}
+        outcomes: dict[str, str] = {}
         for number, node in enumerate(self.pipeline):
+            makers = [f"s{dep[3:]}" for dep in node.deps if dep.startswith("out")]
+            if any(outcomes[maker] in ("failed", "blocked") for maker in makers):
+                outcomes[f"s{number}"] = "blocked"
+                continue
+            if node.kind == "broken":
+                outcomes[f"s{number}"] = "failed"
+                continue
             deps = [self.files[dep] for dep in node.deps]
             param = self.param if node.param else None
             made = COMMANDS[node.kind][1](deps, self.param)
@@ -133,8 +148,8 @@ class Words(tuple[str, ...]):
 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(stories())
-def test_what_runs_is_what_the_model_says(story: tuple[list[Node], list[Edit]]) -> None:
+@given(stories(*GOOD), st.integers(1, 4))
+def test_what_runs_is_what_the_model_says(story: tuple[list[Node], list[Edit]], jobs: int) -> None:
     pipeline, changes = story
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder, "trace")
@@ -146,7 +161,7 @@ def test_what_runs_is_what_the_model_says(story: tuple[list[Node], list[Edit]]) 
             trace.write_text("")
             expected = model.expected()
             foreseen = pipe.outcomes(dry_run=True)
-            assert pipe.outcomes() == expected
+            assert pipe.outcomes(jobs=jobs) == expected
             ran = [stage for stage, outcome in expected.items() if outcome == "ran"]
             assert sorted(trace.read_text().split()) == sorted(ran)
             assert_foreseen(foreseen, expected)
@@ -155,8 +170,32 @@ def test_what_runs_is_what_the_model_says(story: tuple[list[Node], list[Edit]]) 
         scratch = Pipeline(Project.create(Path(folder, "scratch")))
         fresh = Model(model.pipeline, {s: model.files[s] for s in SOURCES}, model.param)
         fresh.write(scratch, trace)
-        assert set(scratch.outcomes().values()) == {"ran"}
+        assert set(scratch.outcomes(jobs=1).values()) == {"ran"}
         assert scratch.read("mlx.lock") == pipe.read("mlx.lock")
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(stories(*GOOD, "broken"), st.integers(1, 4))
+def test_what_goes_on_beside_failures_is_what_the_model_says(
+    story: tuple[list[Node], list[Edit]], jobs: int
+) -> None:
+    pipeline, changes = story
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder, "trace")
+        pipe = Pipeline(Project.create(Path(folder, "project")))
+        model = Model(list(pipeline))
+        for edit in [Edit("none", 0, "", pipeline[0]), *changes]:
+            model.apply(edit)
+            model.write(pipe, trace)
+            trace.write_text("")
+            expected = model.expected()
+            done = {r.stage: r.outcome for r in pipe.repro(jobs=jobs, keep_going=True).stages}
+            assert done == expected
+            ran = [stage for stage, outcome in expected.items() if outcome in ("ran", "failed")]
+            assert sorted(trace.read_text().split()) == sorted(ran)
+            assert {name: pipe.read(name) for name in model.files} == model.files
+            left = {name for name in os.listdir(pipe.root) if name.startswith("out")}
+            assert left == {name for name in model.files if name.startswith("out")}
 
 
 def assert_foreseen(foreseen: dict[str, str], done: dict[str, str]) -> None:

@@ -30,7 +30,7 @@ def test_what_a_failure_leaves_undone_is_told(pipe: Pipeline) -> None:
           needs: {cmd: cp a b, deps: [a], outs: [b]}
           apart: {cmd: touch c, outs: [c]}
         """)
-    done = pipe.repro()
+    done = pipe.repro(jobs=1)
     told = {r.stage: (r.outcome, r.why) for r in done.stages if r.stage != "bad"}
     assert told == {"needs": ("blocked", "bad failed"), "apart": ("skipped", "bad failed")}
     assert done.stages[0].tail == ("oh no",)

@@ -30,7 +30,7 @@ def test_a_param_edited_while_its_stage_runs_is_not_recorded(chain: Pipeline) ->
 
 def test_a_command_that_deletes_its_input_is_not_recorded(chain: Pipeline) -> None:
     chain.declare(CHAIN.replace("head -c 1 data.txt > first.txt", "mv data.txt first.txt"))
-    assert "data.txt changed while" in chain.error().message
+    assert "data.txt disappeared while" in chain.error().message
     assert chain.read("first.txt") == "a"
     assert chain.kept_by_runs() == {"first.txt": "abc\n"}
 

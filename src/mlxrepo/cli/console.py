@@ -24,6 +24,8 @@ from mlxrepo.progress import SILENT, Progress
 if TYPE_CHECKING:
     from rich.live import Live
 
+    from mlxrepo.cli.live import View
+
 SCHEMA = 1
 
 _STYLES = {
@@ -156,10 +158,13 @@ def paint(screen: Screen, text: str, style: str, *, err: bool = False) -> str:
 
     `style` is bold, dim, red, green, yellow, blue or cyan.
     """
+    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if has_colors(screen, err=err) else text
+
+
+def has_colors(screen: Screen, *, err: bool = False) -> bool:
+    """Say whether colours are wanted on stdout (or stderr)."""
     stream = sys.stderr if err else sys.stdout
-    if not screen.color or not wants_color(os.environ, stream.isatty()):
-        return text
-    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
+    return screen.color and wants_color(os.environ, stream.isatty())
 
 
 def wants_color(environ: Mapping[str, str], is_terminal: bool) -> bool:
@@ -191,6 +196,19 @@ def progress(screen: Screen) -> Progress:
     if context is not None:
         context.call_on_close(bar.close)
     return bar
+
+
+def live_view(screen: Screen) -> View | None:
+    """Return a live view of a run where somebody watches; it goes away with the verb."""
+    if screen.quiet or screen.json or not wants_bar(os.environ, sys.stderr.isatty()):
+        return None
+    from mlxrepo.cli.live import View
+
+    view = View(_around)
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.call_on_close(view.close)
+    return view
 
 
 def wants_bar(environ: Mapping[str, str], is_terminal: bool) -> bool:

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 import click
 
+from mlxrepo.cli import console
 from mlxrepo.cli.options import Misuse
+from mlxrepo.cli.screen import Screen
 from mlxrepo.errors import MlxError, Where
 from mlxrepo.paths import display
 
@@ -48,6 +50,21 @@ def explain(error: BaseException) -> Failure | None:
             return Failure("environment_failed", "out of memory", hint, None, ENVIRONMENT)
         case _:
             return None
+
+
+def tell(failure: Failure, screen: Screen) -> None:
+    """Print a failure to stderr: where, what, and the way out."""
+    place = f"{failure.where}: " if failure.where else ""
+    label = console.paint(screen, "error:", "red", err=True)
+    console.tell(f"{_printable(place)}{label} {_printable(failure.message)}")
+    if failure.hint:
+        label = console.paint(screen, "hint:", "cyan", err=True)
+        console.tell(f"\n{label} {_printable(failure.hint)}")
+
+
+def _printable(text: str) -> str:
+    """Escape control characters: a message may quote a file that somebody else wrote."""
+    return "\n".join(map(display, text.split("\n")))
 
 
 def bug(error: BaseException, report: str | None) -> Failure:

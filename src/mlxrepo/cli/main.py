@@ -18,7 +18,6 @@ from mlxrepo.cli.lazy import COMMANDS, LazyGroup
 from mlxrepo.cli.options import NoCommand
 from mlxrepo.cli.screen import Screen
 from mlxrepo.errors import EnvironmentFailed
-from mlxrepo.paths import display
 
 COMPLETE_VARIABLE = "_MLX_COMPLETE"
 
@@ -146,17 +145,7 @@ def _show(failure: Failure, screen: Screen) -> None:
     if failure.exit_code == failures.INTERRUPTED:
         console.tell("\ninterrupted")
         return
-    place = f"{failure.where}: " if failure.where else ""
-    label = console.paint(screen, "error:", "red", err=True)
-    console.tell(f"{_printable(place)}{label} {_printable(failure.message)}")
-    if failure.hint:
-        label = console.paint(screen, "hint:", "cyan", err=True)
-        console.tell(f"\n{label} {_printable(failure.hint)}")
-
-
-def _printable(text: str) -> str:
-    """Escape control characters: a message may quote a file that somebody else wrote."""
-    return "\n".join(map(display, text.split("\n")))
+    failures.tell(failure, screen)
 
 
 def _show_traceback(error: BaseException) -> None:

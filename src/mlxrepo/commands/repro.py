@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlxrepo.paths import RepoPath, is_inside
+from mlxrepo.globs import fixed_folder, is_glob
+from mlxrepo.paths import RepoPath, ancestors, is_inside
 from mlxrepo.pipeline.aside import recover
 from mlxrepo.pipeline.check import check
-from mlxrepo.pipeline.decide import UP_TO_DATE
+from mlxrepo.pipeline.decide import MAY_RUN, RUN, UP_TO_DATE, Rules
 from mlxrepo.pipeline.engine import Engine
 from mlxrepo.pipeline.graph import Graph, build_graph, read_paths
 from mlxrepo.pipeline.judge import Judge
 from mlxrepo.pipeline.only import RUNNING, only_run
 from mlxrepo.pipeline.preview import preview
 from mlxrepo.pipeline.report import Listener, StageReport
+from mlxrepo.pipeline.resources import cores
+from mlxrepo.pipeline.select import Selection, select
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.declared import SECTIONS, lock_path
 from mlxrepo.repo.lockfile import Records
@@ -45,12 +48,38 @@ class Repro:
         """Say whether a stage failed."""
         return any(report.error is not None for report in self.stages)
 
+    @property
+    def would_run(self) -> bool:
+        """Say, of a look ahead, whether a command would run."""
+        return any(report.outcome in (RUN, MAY_RUN) for report in self.stages)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run is narrowed and carried out; texts of stages are as on the command line.
+
+    `jobs` None: as many as the setting says, or as there are cores.
+    """
+
+    single: bool = False
+    downstream: bool = False
+    start: tuple[str, ...] = ()
+    end: tuple[str, ...] = ()
+    force: bool = False
+    keep_going: bool = False
+    allow_missing: bool = False
+    run_cache: bool = True
+    jobs: int | None = None
+
+
+AS_USUAL = Options()
+
 
 def repro(
     repo: Repo,
     targets: Sequence[str] = (),
+    options: Options = AS_USUAL,
     *,
-    force: bool = False,
     dry_run: bool = False,
     listener: Listener = lambda event: None,
     progress: Progress = SILENT,
@@ -63,19 +92,23 @@ def repro(
         EnvironmentFailed: when another run is on its way in this worktree.
     """
     graph = build_graph(repo.declared)
-    chosen = graph.needed(resolve_stages(targets, repo.place, repo.declared) or graph.order)
-    forced = frozenset(chosen if force else ())
+    asked = _selection(repo, targets, options)
+    chosen = select(graph, asked)
+    forced = frozenset(chosen if options.force else ())
+    rules = Rules(forced, options.allow_missing, options.run_cache)
     if dry_run:
-        judge = Judge(repo, force=forced, progress=progress)
+        judge = Judge(repo, rules=rules, progress=progress)
         _check(judge, graph, chosen)
         return Repro(tuple(preview(judge, graph, chosen)))
+    jobs = options.jobs or repo.settings.number("jobs", cores())
     with only_run(repo.worktree_file(RUNNING)):
         recovered = recover(repo)
-        _check(Judge(repo, progress=progress), graph, chosen)
+        _check(Judge(repo, rules=rules, progress=progress), graph, chosen)
         updated = _record_changed(repo, graph, chosen)
-        judge = Judge(repo, force=forced, acts=True, progress=progress)
-        reports = Engine(judge, graph, listener).run(chosen)
-        forgotten = () if targets else _forget(repo)
+        judge = Judge(repo, rules=rules, acts=True, progress=progress)
+        engine = Engine(judge, graph, listener, jobs=jobs, keep_going=options.keep_going)
+        reports = engine.run(chosen)
+        forgotten = _forget(repo) if asked.is_all else ()
     ran = [report.stage for report in reports if report.outcome == "ran"]
     unversioned = _unversioned(repo, graph, ran)
     idle = all(report.outcome == UP_TO_DATE for report in reports)
@@ -84,20 +117,41 @@ def repro(
     return Repro(tuple(reports), updated, unversioned, forgotten, tuple(recovered), to_commit)
 
 
+def _selection(repo: Repo, targets: Sequence[str], options: Options) -> Selection:
+    def stages(texts: Sequence[str]) -> tuple[str, ...]:
+        return tuple(resolve_stages(texts, repo.place, repo.declared))
+
+    return Selection(
+        stages(targets),
+        options.single,
+        options.downstream,
+        stages(options.start),
+        stages(options.end),
+    )
+
+
 def _check(judge: Judge, graph: Graph, chosen: list[str]) -> None:
     """Look for inputs that are nowhere before anything runs."""
     for address in chosen:
-        check(graph.stages[address], judge.inputs, judge.repo.declared)
+        stage = graph.stages[address]
+        if not judge.is_settled(stage):
+            check(stage, judge.inputs, judge.repo.declared)
 
 
 def _record_changed(repo: Repo, graph: Graph, chosen: list[str]) -> tuple[Updated, ...]:
     """Record tracked data that was edited: what a model was made from has to be in the store."""
-    read = [dep.path for address in chosen for dep in graph.stages[address].deps]
+    read = {path for address in chosen for path in read_paths(graph.stages[address])}
+    patterns = [path for path in read if is_glob(path)]
+    above = {folder for path in read for folder in ancestors(path)}
     data = [
         item
         for item in repo.observed.tracked()
         if item.role in SECTIONS
-        and any(is_inside(path, item.path) or is_inside(item.path, path) for path in read)
+        and (
+            item.path in above
+            or not read.isdisjoint((item.path, *ancestors(item.path)))
+            or any(is_inside(item.path, fixed_folder(pattern)) for pattern in patterns)
+        )
     ]
     return tuple(update_tracked(repo, item, item.path) for item in modified(repo, data))
 

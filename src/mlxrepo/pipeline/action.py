@@ -9,7 +9,7 @@ from typing import Any
 from mlxrepo.codec import canonical
 from mlxrepo.hashing import ACTION_CONTEXT, Oid, keyed_oid
 from mlxrepo.repo.lockfile import Input
-from mlxrepo.repo.project import Stage
+from mlxrepo.repo.stage import Stage
 
 FORMAT = 1
 

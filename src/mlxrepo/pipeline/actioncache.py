@@ -58,8 +58,10 @@ class ActionCache:
             }
         )
         folder = os.path.join(self._root, key)
-        make_folder(folder)
-        write_atomic(os.path.join(folder, keyed_oid(RESULT_CONTEXT, data)), data, mode=0o444)
+        make_folder(folder, flush=False)
+        # Not flushed: what a power cut leaves of it has not its name's digest, and is no result.
+        place = os.path.join(folder, keyed_oid(RESULT_CONTEXT, data))
+        write_atomic(place, data, mode=0o444, flush=False)
 
     def get(self, key: Oid) -> list[Result]:
         """Return the results of a key by digest; an entry of other bytes than its name is none."""

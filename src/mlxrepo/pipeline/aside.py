@@ -3,20 +3,31 @@
 A manifest in the worktree's own folder is written before anything moves, and goes when the stage
 is settled. A stage that fails gets its last good outs back; so does one whose mlx was killed, at
 the next run (`recover`). What a failed stage wrote is kept with its run. What no record knows is
-kept in the trash when the stage succeeds.
+kept in the trash when the stage succeeds. An out that persists is copied back to its place: the
+command goes on with the copy.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from mlxrepo.codec import canonical, parse_json
 from mlxrepo.errors import MlxError
-from mlxrepo.files import make_folder, move, remove_any, remove_quietly, write_atomic
+from mlxrepo.files import (
+    make_folder,
+    move,
+    remove_any,
+    remove_quietly,
+    sync_folders,
+    write_atomic,
+)
 from mlxrepo.paths import RepoPath, check_path, name_of
 from mlxrepo.pipeline.orphans import end_orphans
+from mlxrepo.reading import reflink
 from mlxrepo.repo.layout import RUNS_FOLDER
 from mlxrepo.repo.repo import Repo
 
@@ -41,18 +52,31 @@ class Aside:
         self._slots = slots
 
     @classmethod
-    def take(cls, repo: Repo, run: str, stage: str, outs: Iterable[RepoPath]) -> Aside:
+    def take(
+        cls,
+        repo: Repo,
+        run: str,
+        stage: str,
+        outs: Iterable[RepoPath],
+        persist: Iterable[RepoPath] = (),
+    ) -> Aside:
         """Move outs away; `stage` is the name of the stage's folder in that of the run.
 
-        On any error, or a kill, everything is back where it was, or will be.
+        Those in `persist` are copied back. On any error, or a kill, everything is back where it
+        was, or will be.
         """
         folder = repo.shared(RUNS_FOLDER, run, stage)
         aside = cls(repo, run, stage, [Slot(path, _home(repo, path, folder)) for path in outs])
         manifest = canonical({"run": run, "stage": stage, "outs": [list(s) for s in aside._slots]})
         make_folder(repo.worktree_file(MANIFESTS))
-        write_atomic(aside._manifest, manifest)
+        # After a power cut the manifest is needed only for what has been moved.
+        moves = any(slot.home for slot in aside._slots)
+        if moves:
+            sync_folders((repo.shared(RUNS_FOLDER, run), repo.shared(RUNS_FOLDER), repo.shared()))
+        write_atomic(aside._manifest, manifest, flush=moves)
         try:
             aside._move_away()
+            aside.copy_back(persist)
         except BaseException:
             aside.put_back()
             raise
@@ -78,23 +102,38 @@ class Aside:
             if home:
                 move(self._repo.full(path), self._place(number))
 
+    def copy_back(self, paths: Iterable[RepoPath]) -> None:
+        """Put a copy of what is set aside of these paths at their place."""
+        wanted = set(paths)
+        for number, (path, home) in enumerate(self._slots):
+            if home and path in wanted:
+                _copy(self._place(number), self._repo.full(path))
+
+    def clear(self) -> None:
+        """Take away what a failed attempt left, so that the next one starts as the first did."""
+        remove_any(self.failed)
+        self._to_failed()
+
+    def _to_failed(self) -> list[RepoPath]:
+        moved = []
+        for number, (path, home) in enumerate(self._slots):
+            full = self._repo.full(path)
+            # What was there before and is not aside has never left its place.
+            if os.path.lexists(full) and (not home or os.path.lexists(self._place(number))):
+                moved.append(path)
+                move(full, os.path.join(self.failed, str(number), name_of(path)))
+        return moved
+
     def put_back(self) -> list[RepoPath]:
         """Put the last outs back, and keep what the stage left with the run; return what moved.
 
         It may be done again after a kill in the middle: what waits nowhere is back already.
         """
-        moved = []
+        moved = self._to_failed()
         for number, (path, home) in enumerate(self._slots):
-            full = self._repo.full(path)
-            waits = bool(home) and os.path.lexists(self._place(number))
-            if home and not waits:
-                continue
-            if os.path.lexists(full):
+            if home and os.path.lexists(self._place(number)):
                 moved.append(path)
-                move(full, os.path.join(self.failed, str(number), name_of(path)))
-            if waits:
-                moved.append(path)
-                move(self._place(number), full)
+                move(self._place(number), self._repo.full(path))
         self._end()
         return list(dict.fromkeys(moved))
 
@@ -118,6 +157,24 @@ class Aside:
         remove_quietly(self._manifest)
         for home in {slot.home for slot in self._slots if slot.home}:
             remove_any(self._base(home))
+
+
+def _copy(source: str, target: str) -> None:
+    """Copy a file, a link or a folder, by reflink where the disk can; the copy can be written."""
+    if os.path.isdir(source) and not os.path.islink(source):
+        os.makedirs(target, exist_ok=True)
+        for name in os.listdir(source):
+            _copy(os.path.join(source, name), os.path.join(target, name))
+        return
+    if os.path.islink(source) and not os.path.isfile(source):
+        os.symlink(os.readlink(source), target)
+        return
+    # A link to an object of the store becomes a file: the command writes to it.
+    mode = stat.S_IMODE(os.stat(source).st_mode) | stat.S_IWUSR
+    with open(source, "rb") as old, open(target, "wb") as new:
+        os.fchmod(new.fileno(), mode)
+        if not reflink(old.fileno(), new.fileno()):
+            shutil.copyfileobj(old, new, 1 << 20)
 
 
 def _home(repo: Repo, path: RepoPath, folder: str) -> str:

@@ -8,7 +8,7 @@ from mlxrepo.errors import InputError
 from mlxrepo.paths import RepoPath, ancestors, display, is_inside
 from mlxrepo.pipeline.inputs import Inputs
 from mlxrepo.repo.declared import Declared
-from mlxrepo.repo.project import Stage
+from mlxrepo.repo.stage import Stage
 
 
 def check(stage: Stage, inputs: Inputs, declared: Declared) -> None:
@@ -17,8 +17,10 @@ def check(stage: Stage, inputs: Inputs, declared: Declared) -> None:
     Raises:
         InputError: for the first thing that is wrong, with its place in mlx.yaml.
     """
+    if stage.frozen:
+        return
     for dep in stage.deps:
-        if not _is_coming(dep.path, inputs, declared):
+        if not (inputs.allow_missing or _is_coming(dep.path, inputs, declared)):
             inputs.dep(dep)
     for ref in stage.params:
         if declared.maker(ref.file) is None:

@@ -10,20 +10,20 @@ from mlxrepo.paths import RepoPath, display
 from mlxrepo.pipeline.actioncache import Result
 from mlxrepo.pipeline.inputs import neighbours
 from mlxrepo.repo.lockfile import Output
-from mlxrepo.repo.project import Out, Stage
 from mlxrepo.repo.repo import Repo
+from mlxrepo.repo.stage import Out, Stage
+from mlxrepo.store.objects import Batch
 from mlxrepo.store.snapshot import Scan
 
 
-def collect(repo: Repo, stage: Stage, made: dict[str, str]) -> Result:
-    """Store the outs of a stage that just ran.
+def collect(repo: Repo, batch: Batch, stage: Stage, made: dict[str, str]) -> Result:
+    """Put the outs of a stage that just ran into a batch; they are stored when it is published.
 
     Raises:
         StageFailed: when an out is missing, or is nothing that can be kept.
     """
-    with repo.store.batch() as batch:
-        scan = repo.scan(batch=batch)
-        outs = tuple(_collect_one(repo, scan, stage, out) for out in stage.outs)
+    scan = repo.scan(batch=batch)
+    outs = tuple(_collect_one(repo, scan, stage, out) for out in stage.outs)
     metrics: dict[str, dict[str, Any]] = {
         out.path: read_numbers(repo, out.path)
         for out in outs

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from mlxrepo.errors import InputError
 from mlxrepo.paths import RepoPath, display
 from mlxrepo.pipeline.action import Action
 from mlxrepo.pipeline.actioncache import Result
 from mlxrepo.repo.lockfile import Output, StageRecord
+from mlxrepo.repo.stage import Stage
 from mlxrepo.store.compare import same
 from mlxrepo.store.tree import Entry
 
@@ -18,6 +20,21 @@ RESTORE = "restore"
 RUN = "run"
 MAY_RUN = "may-run"
 BLOCKED = "blocked"
+
+
+class Rules(NamedTuple):
+    """What the user asked for: `forced` stages run, whatever is known.
+
+    `allow_missing`: an out that is not here does not count, what is recorded of it does.
+    `run_cache`: results of earlier runs count, not only what is on record.
+    """
+
+    forced: frozenset[str] = frozenset()
+    allow_missing: bool = False
+    run_cache: bool = True
+
+
+DEFAULT = Rules()
 
 
 class Reason(NamedTuple):
@@ -52,12 +69,36 @@ def _short(value: Any, text: Callable[[Any], str]) -> str:
     return shown if len(shown) <= 30 else shown[:27] + "..."
 
 
+def _turn(reason: Reason) -> str:
+    if reason.new is None:
+        return "is no longer set"
+    return "is set now" if reason.old is None else "changed"
+
+
+def _known(value: Any) -> str:
+    return "none" if value is None else display(str(value))
+
+
 _SENTENCES: Mapping[str, Callable[[Reason], str]] = {
     "new": lambda r: "it never ran",
     "forced": lambda r: "forced",
+    "always": lambda r: "it always runs",
+    "frozen": lambda r: "it is frozen",
     "command": lambda r: "the command changed",
     "place": lambda r: "its working folder or outs changed",
-    "environment": lambda r: "the environment changed",
+    # What is declared of the environment; values of variables are not for the screen.
+    "file": lambda r: f"{display(r.name)} changed",
+    "file-added": lambda r: f"{display(r.name)} is new in the environment",
+    "file-removed": lambda r: f"{display(r.name)} is no longer in the environment",
+    "variable": lambda r: f"the variable {display(r.name)} {_turn(r)}",
+    "variable-added": lambda r: f"the variable {display(r.name)} is a new input",
+    "variable-removed": lambda r: f"the variable {display(r.name)} is no longer an input",
+    "interpreter": lambda r: f"the interpreter changed: {_known(r.old)} -> {_known(r.new)}",
+    "interpreter-added": lambda r: "the interpreter is a new input",
+    "interpreter-removed": lambda r: "the interpreter is no longer an input",
+    "shell": lambda r: f"the shell changed: {_known(r.old)} -> {_known(r.new)}",
+    "shell-added": lambda r: f"the shell is pinned now: {_known(r.new)}",
+    "shell-removed": lambda r: "the shell is no longer pinned",
     "upstream": lambda r: f"{display(r.name)} may run first",
     "out": lambda r: f"{display(r.name)} {r.new}",
     "param": _change,
@@ -92,27 +133,66 @@ def decide(
     present: Mapping[RepoPath, Entry | None],
     cached: Callable[[], Sequence[Result]],
     is_stored: Callable[[Entry], bool],
-    *,
-    force: bool = False,
+    rules: Rules = DEFAULT,
 ) -> Decision:
     """Decide about one stage whose inputs are known.
 
     `present` is what lies at each out now; `cached` gives the results known for the action's key,
     best first; a result is usable only if every one of its objects is stored.
     """
-    if force:
+    stage = action.stage
+    if stage.address in rules.forced:
         return Decision(action, RUN, (Reason("forced"),))
+    if stage.always_changed:
+        return Decision(action, RUN, (Reason("always"),))
     reasons = differences(action, record)
     known: list[Result] = []
     if record is not None and record.key == action.key:
         known = [Result(record.outs, record.metrics)]
-        reasons = _lost_outs(record.outs, present)
+        reasons = _lost_outs(record.outs, present, rules)
         if not reasons:
             return Decision(action, UP_TO_DATE, (), known[0])
-    for result in _each(known, cached):
+    # An out that persists is an input that no key names: only the record is about this one.
+    others = cached if rules.run_cache and not _persists(stage) else list[Result]
+    for result in _each(known, others):
         if all(is_stored(out.entry) for out in result.outs):
             return Decision(action, RESTORE, reasons, result)
     return Decision(action, RUN, reasons)
+
+
+def decide_frozen(
+    action: Action,
+    record: StageRecord | None,
+    present: Mapping[RepoPath, Entry | None],
+    is_stored: Callable[[Entry], bool],
+    rules: Rules = DEFAULT,
+) -> Decision:
+    """Decide about a stage that does not run, whatever changed; `action` is that of its record.
+
+    Raises:
+        InputError: when an out is not here and cannot be brought back.
+    """
+    frozen = (Reason("frozen"),)
+    if record is not None:
+        result = Result(record.outs, record.metrics)
+        lost = _lost_outs(record.outs, present, rules)
+        if not lost:
+            return Decision(action, UP_TO_DATE, frozen, result)
+        if all(is_stored(out.entry) for out in record.outs):
+            return Decision(action, RESTORE, (*frozen, *lost), result)
+    missing = [out for out in action.stage.outs if present.get(out.path) is None]
+    if missing:
+        raise InputError(
+            f"stage {action.stage.address} is frozen, and its out {display(missing[0].path)} is "
+            "neither here nor in the store",
+            hint="bring the out here, or take frozen: true out of the stage and run it",
+            where=action.stage.where,
+        )
+    return Decision(action, UP_TO_DATE, frozen)
+
+
+def _persists(stage: Stage) -> bool:
+    return any(out.persist for out in stage.outs)
 
 
 def _each(known: Sequence[Result], cached: Callable[[], Sequence[Result]]) -> Iterator[Result]:
@@ -122,12 +202,14 @@ def _each(known: Sequence[Result], cached: Callable[[], Sequence[Result]]) -> It
 
 
 def _lost_outs(
-    outs: Sequence[Output], present: Mapping[RepoPath, Entry | None]
+    outs: Sequence[Output], present: Mapping[RepoPath, Entry | None], rules: Rules
 ) -> tuple[Reason, ...]:
     lost = []
     for out in outs:
         found = present.get(out.path)
         if found is None:
+            if rules.allow_missing:
+                continue
             lost.append(Reason("out", out.path, out.entry.oid, "is missing"))
         elif not same(found, out.entry):
             lost.append(Reason("out", out.path, out.entry.oid, "was changed"))
@@ -148,12 +230,24 @@ def differences(action: Action, record: StageRecord | None) -> tuple[Reason, ...
         {dep.path: [dep.entry.kind, dep.entry.oid] for dep in action.deps},
     )
     reasons += _differing("param", _flat(record.params), _flat(action.params))
-    if action.environment != record.environment:
-        reasons.append(Reason("environment", "", record.environment, action.environment))
+    reasons += _environment(record.environment, action.environment)
     moved = {out.path for out in stage.outs} != {out.path for out in record.outs}
     if moved or stage.wdir != record.wdir:
         reasons.append(Reason("place"))
     return tuple(reasons)
+
+
+def _environment(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Reason]:
+    """Name the parts of the environment that changed."""
+    for what in ("interpreter", "shell"):
+        for reason in _differing(what, _only(old, what), _only(new, what)):
+            yield reason._replace(name="")
+    yield from _differing("file", old.get("files", {}), new.get("files", {}))
+    yield from _differing("variable", old.get("variables", {}), new.get("variables", {}))
+
+
+def _only(values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {key: values[key]} if key in values else {}
 
 
 def _differing(what: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Reason]:

@@ -14,59 +14,101 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import cached_property
 
 from mlxrepo.errors import MlxError
-from mlxrepo.pipeline.actioncache import Result
 from mlxrepo.pipeline.decide import BLOCKED, RESTORE, RUN, UP_TO_DATE, Decision
+from mlxrepo.pipeline.devices import Devices, Lease, holder
 from mlxrepo.pipeline.executor import Finished, LocalExecutor
 from mlxrepo.pipeline.graph import Graph
 from mlxrepo.pipeline.hide import Hider
-from mlxrepo.pipeline.job import Job
+from mlxrepo.pipeline.interrupts import uninterrupted
+from mlxrepo.pipeline.job import Job, OnLine, how_it_ended
 from mlxrepo.pipeline.judge import Judge
+from mlxrepo.pipeline.pending import IDLE_SECONDS, Done, Pending
 from mlxrepo.pipeline.recording import Recorder, make_record
 from mlxrepo.pipeline.report import Event, Listener, StageReport
+from mlxrepo.pipeline.resources import GPU, demand, totals
 from mlxrepo.pipeline.restore import restore_outs
 from mlxrepo.pipeline.schedule import Schedule
+from mlxrepo.repo.lockfile import StageRecord
+from mlxrepo.repo.stage import Stage
+
+LOOK_SECONDS = 0.25  # at devices that other processes hold
 
 
 class Engine:
     """One run: brings stages up to date and tells the listener."""
 
-    def __init__(self, judge: Judge, graph: Graph, listener: Listener, *, jobs: int = 1):
+    def __init__(
+        self,
+        judge: Judge,
+        graph: Graph,
+        listener: Listener,
+        *,
+        jobs: int = 1,
+        keep_going: bool = False,
+    ):
         self.judge = judge
         self.repo = judge.repo
         self.graph = graph
         self.listener = listener
         self.run_id = time.strftime("%Y%m%d-%H%M%S-") + os.urandom(3).hex()
         self.reports: list[StageReport] = []
-        self._recorder = Recorder(self.repo)
         self._jobs = jobs
+        self._keep_going = keep_going
+        self._first_failed = ""
         self._executor = LocalExecutor(jobs)
+        self._recorder = Recorder(self.repo)
+        self._pending = Pending(self.repo)
         self._running: dict[Future[Finished], Job] = {}
+        self._decided: dict[str, Decision] = {}  # to run, when their turn comes
+        self._no_device_until = 0.0
+        self._told: dict[str, str] = {}
 
     def run(self, addresses: Iterable[str]) -> list[StageReport]:
-        """Bring the stages up to date, in order; they include all they need.
+        """Bring the stages up to date and return a report of each, in their order.
 
-        A failed stage blocks what needs it; the others are not started any more.
+        A failed stage blocks what needs it; the others are started if the run is to keep going.
         """
         addresses = list(addresses)
-        self._hider = Hider(self.repo, [self.graph.stages[address] for address in addresses])
-        schedule = Schedule(addresses, self.graph.upstream)
+        stages = [self.graph.stages[address] for address in addresses]
+        self._hider = Hider(self.repo, stages)
+        gpus = any(stage.resources.gpus for stage in stages)
+        self._devices = Devices(os.environ) if gpus else None
+        there = len(self._devices.all) if self._devices else 0
+        self._totals = totals(stages, self.repo.settings, self._jobs, there)
+        upstream = {s.address: () if s.frozen else self.graph.upstream[s.address] for s in stages}
+        self._schedule = Schedule(addresses, upstream, self._totals)
+        self.listener(Event("begin", "", str(len(addresses))))
         with self._clean_end():
-            while True:
-                while len(self._running) < self._jobs and not self._failed:
-                    address = schedule.take()
-                    if address is None:
-                        break
-                    self._settle(address, schedule)
-                if not self._running:
-                    break
-                for future in self._wait():
-                    self._finish(self._running[future], future, schedule)
-        self._report_rest(addresses, schedule)
-        return self.reports
+            while self._step():
+                pass
+        self._report_rest(addresses)
+        rank = {address: number for number, address in enumerate(addresses)}
+        return sorted(self.reports, key=lambda report: rank[report.stage])
+
+    def _step(self) -> bool:
+        """Do the next thing there is to do; say whether there was one."""
+        if self._pending.is_due:
+            self._commit()
+        if self._goes_on:
+            if self._start_next():
+                return True
+            address = self._schedule.take() if self._schedule.has_room else None
+            if address is not None:
+                self._settle(self.graph.stages[address])
+                return True
+        if self._running:
+            for future in self._wait():
+                self._finish(self._running.pop(future), future)
+            return True
+        self._commit()
+        if self._goes_on and self._schedule.waiting:  # for devices that others hold
+            time.sleep(LOOK_SECONDS)
+            return True
+        return False
 
     @property
-    def _failed(self) -> str | None:
-        return next((report.stage for report in self.reports if report.error), None)
+    def _goes_on(self) -> bool:
+        return self._keep_going or not self._first_failed
 
     @contextlib.contextmanager
     def _clean_end(self) -> Iterator[None]:
@@ -81,106 +123,215 @@ class Engine:
             raise
         finally:
             self._executor.close()
-            self._recorder.flush()
+            try:
+                self._commit()
+            finally:
+                self._recorder.flush()
+                self.judge.save()
 
-    def _settle(self, address: str, schedule: Schedule) -> None:
-        """Decide about a stage and do what was decided; a run goes on in the background."""
-        stage = self.graph.stages[address]
+    # deciding
+
+    def _settle(self, stage: Stage) -> None:
+        """Decide about a stage and do what was decided; one that is to run waits for its turn."""
+        if self.judge.is_settled(stage):
+            self._schedule.done(stage.address)
+            self._end(StageReport(stage.address, UP_TO_DATE))
+            return
         try:
             decision = self.judge.decide(stage)
             if decision.word == RUN:
-                self._start(decision)
+                wanted, notes = demand(stage, self._totals)
+                self._schedule.want(stage.address, wanted)
+                self._decided[stage.address] = decision
+                for note in notes:
+                    self.listener(Event("note", stage.address, note))
                 return
             notes = self._restore(decision) if decision.word == RESTORE else ()
-            self._record(decision, decision.result)
+            self._note_known(decision)
         except MlxError as error:
-            schedule.failed(address)
-            self._end(StageReport(address, "failed", error=error))
+            self._fail(StageReport(stage.address, "failed", error=error))
             return
         outcome = "restored" if decision.word == RESTORE else UP_TO_DATE
-        schedule.done(address)
-        self._end(StageReport(address, outcome, decision.reasons, decision.why, notes=notes))
+        self._schedule.done(stage.address)
+        self._end(StageReport(stage.address, outcome, decision.reasons, decision.why, notes=notes))
 
     def _restore(self, decision: Decision) -> tuple[str, ...]:
         assert decision.result is not None
         self._hider.hide(decision.action.stage)
         return restore_outs(self.repo, decision.result.outs, self.judge.inputs)
 
-    def _start(self, decision: Decision) -> None:
-        stage = decision.action.stage
-        self._hider.hide(stage)
-        self.listener(Event("start", stage.address, decision.why))
-        job = Job(self.repo, self.judge.inputs, decision, self.run_id)
-        future = job.start(
-            self._executor, lambda line: self.listener(Event("line", stage.address, line))
-        )
-        self._running[future] = job
-
-    def _wait(self) -> set[Future[Finished]]:
-        """Wait for a stage to end; meanwhile what is known is written when it is due."""
-        done, _ = wait(self._running, self._recorder.due_in(), FIRST_COMPLETED)
-        self._recorder.flush_if_due()
-        return done or wait(self._running, return_when=FIRST_COMPLETED)[0]
-
-    def _finish(self, job: Job, future: Future[Finished], schedule: Schedule) -> None:
-        address, decision = job.stage.address, job.decision
-        tail: tuple[str, ...] = ()
-        try:
-            finished = future.result()
-            tail = finished.tail
-            result = job.finish(finished, self._maker)
-        except MlxError as error:
-            job.give_up()
-            del self._running[future]
-            schedule.failed(address)
-            why = decision.why
-            self._end(StageReport(address, "failed", decision.reasons, why, error=error, tail=tail))
+    def _note_known(self, decision: Decision) -> None:
+        """Note what is known to come out of a stage, unless it is on record in the same roles."""
+        stage, result = decision.action.stage, decision.result
+        if result is None:  # frozen, and nothing is known but what is here
             return
-        self.judge.actions.put(decision.action.key, decision.action.describe(), result)
-        self._record(decision, result)
-        del self._running[future]
-        notes = job.succeed()
-        schedule.done(address)
-        seconds = finished.seconds
-        self._end(StageReport(address, "ran", decision.reasons, decision.why, seconds, notes=notes))
-
-    def _record(self, decision: Decision, result: Result | None) -> None:
-        """Note what came out of a stage, in the roles it has now, unless that is on record."""
-        stage = decision.action.stage
-        known = self.judge.records.get(stage.address)
-        assert result is not None
         same_roles = {out[:3] for out in result.outs} == {out[:3] for out in stage.outs}
-        if decision.word == UP_TO_DATE and same_roles:
+        if decision.word == UP_TO_DATE and (same_roles or stage.frozen):
             return
+        known = self.judge.records.get(stage.address)
+        record = (
+            known if stage.frozen and known else make_record(self.repo, decision.action, result)
+        )
+        self._note(stage, record, same_roles=same_roles)
+        self._recorder.note(stage, record)
+
+    def _note(self, stage: Stage, record: StageRecord, *, same_roles: bool) -> None:
+        """Count a stage as recorded so, for those that need it."""
+        known = self.judge.records.get(stage.address)
         if known is not None:
             self._hider.show(stage, {out.path for out in known.outs if out.cache})
         if not same_roles:
             self._hider.hide(stage)
-        record = make_record(self.repo, decision.action, result)
         self.judge.note(stage, record)
-        self._recorder.note(stage, record)
+
+    # running
+
+    def _start_next(self) -> bool:
+        """Start a stage that waits and may start now; say whether there was one."""
+        closed = (GPU,) if time.monotonic() < self._no_device_until else ()
+        address = self._schedule.start(closed)
+        if address is None:
+            return False
+        stage = self.graph.stages[address]
+        try:
+            lease = self._lease(stage)
+            if stage.resources.gpus and lease is None:
+                self._schedule.put_back(address)
+                self._no_device_until = time.monotonic() + LOOK_SECONDS
+                return True
+            self._start(self._decided.pop(address), lease)
+        except MlxError as error:
+            self._fail(StageReport(address, "failed", error=error))
+        return True
+
+    def _lease(self, stage: Stage) -> Lease | None:
+        """Take the devices that a stage wants; None where it wants none or must wait for them."""
+        if self._devices is None or not stage.resources.gpus:
+            return None
+        lease = self._devices.lease(stage.resources.gpus, holder(stage.address))
+        if lease is None:
+            held = "; ".join(self._devices.holders())
+            if held and self._told.get(stage.address) != held:
+                self._told[stage.address] = held
+                self.listener(Event("note", stage.address, f"waits for a GPU: {held}"))
+        return lease
+
+    def _start(self, decision: Decision, lease: Lease | None) -> None:
+        stage = decision.action.stage
+        self.judge.inputs.interpreter.begin()
+        job = Job(self.repo, self.judge.inputs, decision, self.run_id, lease)
+        try:
+            self._hider.hide(stage)
+            self.listener(Event("start", stage.address, decision.why))
+            self._running[job.start(self._executor, self._on_line(stage))] = job
+        except BaseException:
+            job.release()
+            raise
+
+    def _on_line(self, stage: Stage) -> OnLine:
+        return lambda line: self.listener(Event("line", stage.address, line))
+
+    def _wait(self) -> set[Future[Finished]]:
+        """Wait for stages to end; what is known is written when nothing else is to be done."""
+        waits = [self._recorder.due_in(), IDLE_SECONDS if self._pending.is_open else None]
+        if self._goes_on and self._schedule.waiting and self._no_device_until:
+            waits.append(LOOK_SECONDS)
+        timeout = min((seconds for seconds in waits if seconds is not None), default=None)
+        done, _ = wait(self._running, timeout, FIRST_COMPLETED)
+        if not done:
+            self._commit()
+        self._recorder.flush_if_due()
+        return done
+
+    def _finish(self, job: Job, future: Future[Finished]) -> None:
+        """Take what came out of a command; those that need it may start, the user is told later."""
+        stage, decision = job.stage, job.decision
+        tail: tuple[str, ...] = ()
+        try:
+            finished = future.result()
+            tail = finished.tail
+            if not finished.is_good and job.may_retry:
+                self._retry(job, finished)
+                return
+            result = job.finish(finished, self._maker, self._pending.batch())
+            record = make_record(self.repo, decision.action, result)
+        except MlxError as error:
+            job.give_up()
+            why = decision.why
+            self._fail(
+                StageReport(stage.address, "failed", decision.reasons, why, error=error, tail=tail)
+            )
+            return
+        except BaseException:
+            job.give_up()
+            raise
+        self._note(stage, record, same_roles=True)
+        self._pending.add(Done(job, finished, result, record))
+        self._schedule.done(stage.address)
+
+    def _retry(self, job: Job, finished: Finished) -> None:
+        how = how_it_ended(finished, job.stage)
+        future = job.again(self._executor, self._on_line(job.stage), how)
+        self._running[future] = job
+        left = f"attempt {job.attempt} of {job.stage.retries + 1}, after {how}"
+        self.listener(Event("note", job.stage.address, left))
+
+    def _commit(self) -> None:
+        """Put on disk what finished stages made, then on record, and tell that they are done."""
+        with uninterrupted():
+            reports = [self._keep(done) for done in self._pending.publish()]
+        for report in reports:
+            self._end(report)
+
+    def _keep(self, done: Done) -> StageReport:
+        decision, stage = done.job.decision, done.job.stage
+        if not stage.always_changed and not any(out.persist for out in stage.outs):
+            action = decision.action
+            self.judge.actions.put(action.key, action.describe(), done.result)
+        self._recorder.note(stage, done.record)
+        return StageReport(
+            stage.address,
+            "ran",
+            decision.reasons,
+            decision.why,
+            done.finished.seconds,
+            notes=done.job.succeed(),
+            begun=done.finished.begun,
+            ended=done.finished.ended,
+        )
 
     @cached_property
     def _maker(self) -> dict[str, str]:
-        """Who makes results in this run, where, and at which commit."""
+        """Who makes results in this run, where, with what, and at which commit."""
         git = self.repo.git
         commit = git.run("rev-parse", "--verify", "--quiet", "HEAD", accept=(0, 1, 128))[1]
         email = git.run("config", "user.email", accept=(0, 1))[1]
+        machine = os.uname()
         return {
             "by": email.decode("utf-8", "replace").strip(),
-            "host": os.uname().nodename,
+            "host": machine.nodename,
             "commit": commit.decode().strip(),
             "run": self.run_id,
+            "interpreter": self.judge.inputs.interpreter() or "",
+            "platform": f"{machine.sysname} {machine.machine}",
         }
 
-    def _report_rest(self, addresses: list[str], schedule: Schedule) -> None:
+    # telling
+
+    def _report_rest(self, addresses: list[str]) -> None:
         """Report the stages that were not looked at: something failed before their turn."""
         told = {report.stage for report in self.reports}
-        why = f"{self._failed} failed"
         for address in addresses:
-            if address not in told:
-                blocked = address in schedule.blocked
-                self._end(StageReport(address, BLOCKED if blocked else "skipped", why=why))
+            if address in told:
+                continue
+            failed = self._schedule.blocked.get(address)
+            outcome, cause = (BLOCKED, failed) if failed else ("skipped", self._first_failed)
+            self._end(StageReport(address, outcome, why=f"{cause} failed"))
+
+    def _fail(self, report: StageReport) -> None:
+        self._first_failed = self._first_failed or report.stage
+        self._schedule.failed(report.stage)
+        self._end(report)
 
     def _end(self, report: StageReport) -> None:
         self.reports.append(report)

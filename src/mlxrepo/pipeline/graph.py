@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mlxrepo.errors import InputError
 from mlxrepo.paths import RepoPath, ancestors, display
 from mlxrepo.repo.declared import Declared
-from mlxrepo.repo.project import Stage
+from mlxrepo.repo.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from mlxrepo.errors import InputError
 from mlxrepo.paths import RepoPath, display, is_inside
 from mlxrepo.repo import gitignore
-from mlxrepo.repo.project import Stage
 from mlxrepo.repo.repo import Repo
+from mlxrepo.repo.stage import Stage
 
 
 class Hider:
@@ -21,7 +21,9 @@ class Hider:
         self._in_git: list[str] = []
 
     def hide(self, stage: Stage) -> None:
-        """Let git ignore the outs of a stage that mlx keeps.
+        """Let git ignore the outs of a stage that mlx keeps, and those of the other stages with it.
+
+        All at once: every line of a .gitignore costs a durable write of the file otherwise.
 
         Raises:
             InputError: when git tracks one of them: it would keep every version too.
@@ -29,15 +31,22 @@ class Hider:
         visible = self._ask() if self._visible is None else self._visible
         mine = [out for out in stage.outs if out.cache]
         for out in mine:
-            if any(is_inside(path, out.path) for path in self._in_git):
+            if self._is_in_git(out.path):
                 raise InputError(
                     f'git tracks "{display(out.path)}", which stage {stage.address} makes and mlx '
                     "is to keep",
                     hint=f"git rm -r --cached {display(out.path)}, or write cache: false",
                     where=out.where,
                 )
-        gitignore.add_lines(self._repo.root, [out.path for out in mine if out.path in visible])
-        visible.difference_update(out.path for out in mine)
+        if visible.isdisjoint(out.path for out in mine):
+            return
+        gitignore.add_lines(
+            self._repo.root, sorted(path for path in visible if not self._is_in_git(path))
+        )
+        visible.clear()
+
+    def _is_in_git(self, out: RepoPath) -> bool:
+        return any(is_inside(path, out) for path in self._in_git)
 
     def show(self, stage: Stage, hidden: set[RepoPath]) -> None:
         """Let git see outs that mlx hid (`hidden`) and git is to keep from now on."""

@@ -11,25 +11,35 @@ from mlxrepo.codec import canonical
 from mlxrepo.errors import InputError, MlxError, ObjectMissing, Where
 from mlxrepo.hashing import fingerprint
 from mlxrepo.nearest import nearest
-from mlxrepo.paths import RepoPath, ancestors, display, parent
+from mlxrepo.paths import RepoPath, ancestors, bad_link, display, normalise, parent
 from mlxrepo.pipeline.action import Action
+from mlxrepo.pipeline.environment import INTERPRETERS, Interpreter, digests
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.declared import lock_path
-from mlxrepo.repo.lockfile import Input, Output
+from mlxrepo.repo.git import clean_environment
+from mlxrepo.repo.lockfile import Input, Output, StageRecord
 from mlxrepo.repo.observed import Tracked
 from mlxrepo.repo.placed import Placed
-from mlxrepo.repo.project import Dep, ParamRef, Stage
 from mlxrepo.repo.repo import Repo
+from mlxrepo.repo.stage import Dep, Environment, ParamRef, Stage
 from mlxrepo.store.compare import presence, same
+from mlxrepo.store.links import linked_oid
 from mlxrepo.store.subtree import find, replace
 from mlxrepo.store.tree import Entry
 
+LINKS_MAX = 40  # as the kernel has it
+
 
 class Inputs:
-    """Looks at the workspace for one run; absent paths count as they are recorded."""
+    """Looks at the workspace for one run; absent paths count as they are recorded.
 
-    def __init__(self, repo: Repo, *, progress: Progress = SILENT):
+    With `allow_missing` so do deleted ones.
+    """
+
+    def __init__(self, repo: Repo, *, progress: Progress = SILENT, allow_missing: bool = False):
         self.repo = repo
+        self.allow_missing = allow_missing
+        self.interpreter = Interpreter(repo.worktree_file(INTERPRETERS), repo.root)
         self.scan = repo.scan(progress=progress)
         self._below: dict[RepoPath, list[RepoPath]] = {}  # by folder: the tracked paths in it
         self._assumed: set[RepoPath] = set()
@@ -38,7 +48,17 @@ class Inputs:
     @cached_property
     def placed(self) -> Placed:
         """What is noted as placed, kept up to date with what this run does."""
-        return self.repo.placed
+        # What was never placed here is absent by design, and not deleted.
+        return {} if self.allow_missing else self.repo.placed
+
+    @cached_property
+    def users_environment(self) -> dict[str, str]:
+        """The environment of the user's commands, not bound to a git repository."""
+        return clean_environment()
+
+    @cached_property
+    def _environments(self) -> dict[RepoPath, Environment | None]:
+        return {file.path: file.environment for file in self.repo.declared.files}
 
     @cached_property
     def _tracked(self) -> dict[RepoPath, Tracked]:
@@ -60,14 +80,29 @@ class Inputs:
         self.note_outs(stage, outs)
         self._assumed.update(out.path for out in outs)
 
-    def action(self, stage: Stage) -> Action:
-        """Resolve every input of a stage.
+    def environment(self, stage: Stage) -> dict[str, Any]:
+        """Return what a stage depends on besides its deps and params, as digests.
+
+        Raises:
+            InputError: when a declared file is not here.
+        """
+        return digests(stage, self._environments.get(stage.file), self.entry, self.interpreter)
+
+    def action(self, stage: Stage, record: StageRecord | None = None) -> Action:
+        """Resolve every input of a stage; `record` says what a missing one was.
 
         Raises:
             InputError: when a dependency or a parameter is nowhere, with its place in mlx.yaml.
         """
-        deps = tuple(Input(dep.path, self.dep(dep)) for dep in stage.deps)
-        return Action(stage, deps, self._params(stage), environment={})
+        deps = tuple(Input(dep.path, self._dep(dep, record)) for dep in stage.deps)
+        return Action(stage, deps, self._params(stage), self.environment(stage))
+
+    def _dep(self, dep: Dep, record: StageRecord | None) -> Entry:
+        if self.allow_missing and record is not None and self.entry(dep.path) is None:
+            for known in record.deps:
+                if known.path == dep.path:
+                    return known.entry
+        return self.dep(dep)
 
     def changed(self, action: Action) -> list[str]:
         """Name the inputs that are no longer what `action` says they were."""
@@ -76,16 +111,25 @@ class Inputs:
             now = self._params(action.stage)
         except MlxError:
             now = {}
-        return names + [
+        names += [
             file
             for file, values in action.params.items()
             if canonical(now.get(file)) != canonical(values)
         ]
+        for file, oid in action.environment.get("files", {}).items():
+            found = self.entry(file)
+            if found is None or found.oid != oid:
+                names.append(file)
+        return names
 
     # dependencies
 
     def entry(self, path: RepoPath) -> Entry | None:
-        """Return what counts at a path: what is here and, of tracked paths, what is absent."""
+        """Return what counts at a path: what is here and, of tracked paths, what is absent.
+
+        A link counts as what it leads to, for that is what a command reads.
+        """
+        _, path = self.follow(path)
         found = self.scan.entry(path)
         for tracked, part in self.parts(path):
             below = part[len(path) + 1 :]
@@ -93,6 +137,37 @@ class Inputs:
             if not same(counts, find(self.scan.tree, found, below)):
                 found = replace(self.scan.tree, self.scan.put_tree, found, below, counts)
         return found
+
+    def follow(self, path: RepoPath) -> tuple[dict[RepoPath, Entry], RepoPath]:
+        """Follow links that lie in tracked folders; return those that are absent, and the end."""
+        absent: dict[RepoPath, Entry] = {}
+        for _ in range(LINKS_MAX):
+            top = self.top(path)
+            target, entry = self._target(path) if path != top else ("", None)
+            if not target or bad_link(path, target, top):
+                break
+            if entry:
+                absent[path] = entry
+            path = normalise(target, parent(path))
+        return absent, path
+
+    def _target(self, path: RepoPath) -> tuple[str, Entry | None]:
+        """Return where a link leads, "" when it is none, and its entry when it is absent here."""
+        full = self.repo.full(path)
+        if os.path.islink(full):
+            target = os.readlink(full)
+            return ("", None) if linked_oid(self.repo.store, target) else (target, None)
+        if os.path.lexists(full):
+            return "", None
+        entry = self._counted(self._tracked[self.top(path)], path)
+        if entry is None or entry.kind != "symlink":
+            return "", None
+        return os.fsdecode(self.repo.store.read("blob", entry.oid)), entry
+
+    def top(self, path: RepoPath) -> RepoPath:
+        """Return the tracked path that `path` is or lies in; itself when there is none."""
+        above = (path, *reversed(ancestors(path)))
+        return next((folder for folder in above if folder in self._tracked), path)
 
     def parts(self, path: RepoPath) -> Iterator[tuple[Tracked, RepoPath]]:
         """Yield the tracked paths that hold `path` or lie in it, each with what both share."""

@@ -6,79 +6,120 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from mlxrepo.errors import InputError, StageFailed
+from mlxrepo.errors import InputError, ObjectMissing, StageFailed
 from mlxrepo.files import make_folder
 from mlxrepo.paths import RepoPath, display
 from mlxrepo.pipeline.actioncache import Result
 from mlxrepo.pipeline.aside import Aside
 from mlxrepo.pipeline.collect import collect
 from mlxrepo.pipeline.decide import Decision
+from mlxrepo.pipeline.devices import Lease
 from mlxrepo.pipeline.executor import Finished, LocalExecutor, Task
 from mlxrepo.pipeline.inputs import Inputs
 from mlxrepo.pipeline.orphans import RUN_VARIABLE
 from mlxrepo.pipeline.restore import bring_inputs
-from mlxrepo.repo.git import clean_environment
 from mlxrepo.repo.layout import RUNS_FOLDER
-from mlxrepo.repo.project import Stage
 from mlxrepo.repo.repo import Repo
+from mlxrepo.repo.stage import Stage
 from mlxrepo.repo.trash import new_trash
+from mlxrepo.store.objects import Batch
 
 LOG = "log"
+OnLine = Callable[[str], None]
 
 
 class Job:
     """A stage on its way, from `start` by `finish` or not to `succeed` or `give_up`."""
 
-    def __init__(self, repo: Repo, inputs: Inputs, decision: Decision, run: str):
+    def __init__(
+        self, repo: Repo, inputs: Inputs, decision: Decision, run: str, lease: Lease | None = None
+    ):
         self.stage = decision.action.stage
         self.decision = decision
+        self.attempt = 1
         self._repo = repo
         self._inputs = inputs
         self._run = run
+        self._lease = lease
         self._folder = self.stage.address.replace("/", "__").replace(":", "__")
         self._log = repo.shared(RUNS_FOLDER, run, self._folder, LOG)
 
-    def start(self, executor: LocalExecutor, on_line: Callable[[str], None]) -> Future[Finished]:
+    def start(self, executor: LocalExecutor, on_line: OnLine) -> Future[Finished]:
         """Make room for the outs and start the command.
 
         Raises:
             MlxError: when the command cannot be started here; everything is where it was then.
         """
         outs = [out.path for out in self.stage.outs]
-        bring_inputs(self._repo, [dep.path for dep in self.stage.deps], self._inputs)
+        bring_inputs(self._repo, [dep.path for dep in self.decision.action.deps], self._inputs)
+        self._refuse_missing()
         self._unknown = self._unknown_to_store(outs)
-        make_folder(os.path.dirname(self._log))
-        self._aside = Aside.take(self._repo, self._run, self._folder, outs)
+        # A log is no promise; what is set aside is, and flushes the folders it goes to.
+        make_folder(os.path.dirname(self._log), flush=False)
+        self._aside = Aside.take(self._repo, self._run, self._folder, outs, self._persistent())
         try:
-            for path in outs:
-                make_folder(os.path.dirname(self._repo.full(path)))
-            return executor.submit(self._task(), on_line)
+            return self._submit(executor, on_line)
         except BaseException:
             self._aside.put_back()
             raise
 
-    def finish(self, finished: Finished, made: dict[str, str]) -> Result:
+    @property
+    def may_retry(self) -> bool:
+        """Say whether the command may be tried once more."""
+        return self.attempt <= self.stage.retries
+
+    def again(self, executor: LocalExecutor, on_line: OnLine, why: str) -> Future[Finished]:
+        """Start a failed command again, the outs as they were at the first start."""
+        self.attempt += 1
+        with open(self._log, "a", encoding="utf-8") as log:
+            log.write(f"\n--- mlx: attempt {self.attempt}, after {why} ---\n")
+        self._aside.clear()
+        self._aside.copy_back(self._persistent())
+        return self._submit(executor, on_line)
+
+    def _submit(self, executor: LocalExecutor, on_line: OnLine) -> Future[Finished]:
+        for out in self.stage.outs:
+            os.makedirs(os.path.dirname(self._repo.full(out.path)), exist_ok=True)
+        return executor.submit(self._task(), on_line)
+
+    def finish(self, finished: Finished, made: dict[str, str], batch: Batch) -> Result:
         """Collect what the finished command made.
 
         Raises:
             StageFailed: when it failed, did not make an out, or an input changed while it ran.
         """
-        if finished.code:
-            raise StageFailed(
-                f"stage {self.stage.address} failed: {_exit(finished.code)} from: "
-                f"{display(finished.command)}",
-                hint=f"the whole log is {self._log}",
-                where=self.stage.where,
-            )
+        self.release()
+        if not finished.is_good:
+            raise self._failure(finished)
         changed = self._inputs.changed(self.decision.action)
         if changed:
-            raise StageFailed(
-                f"{display(changed[0])} changed while stage {self.stage.address} was running, so "
-                "it is not known what its outs were made from: nothing was recorded",
-                hint=f"mlx repro {self.stage.address}; what it made is in {self._aside.failed}",
-                where=self.stage.where,
-            )
-        return collect(self._repo, self.stage, made)
+            raise self._lost_input(changed[0])
+        return collect(self._repo, batch, self.stage, made)
+
+    def _failure(self, finished: Finished) -> StageFailed:
+        attempts = f" (attempt {self.attempt} of {self.attempt})" if self.attempt > 1 else ""
+        what = "failed: " + how_it_ended(finished, self.stage)
+        return StageFailed(
+            f"stage {self.stage.address} {what} from: {display(finished.command)}{attempts}",
+            hint=f"the whole log is {self._log}",
+            where=self.stage.where,
+        )
+
+    def _lost_input(self, name: str) -> StageFailed:
+        """Return the error for an input that is not what it was when the command started."""
+        again = f"what it made is in {self._aside.failed}"
+        if os.path.lexists(self._repo.full(name)):
+            what, hint = "changed", f"mlx repro {self.stage.address}; {again}"
+        else:
+            kept = any(True for _ in self._inputs.parts(RepoPath(name)))
+            back = "mlx checkout" if kept else "git checkout --"
+            what, hint = "disappeared", f"{back} {display(name)} brings it back; {again}"
+        return StageFailed(
+            f"{display(name)} {what} while stage {self.stage.address} was running, so it is not "
+            "known what its outs were made from: nothing was recorded",
+            hint=hint,
+            where=self.stage.where,
+        )
 
     def succeed(self) -> tuple[str, ...]:
         """Drop what was set aside; return notes for the user."""
@@ -87,12 +128,38 @@ class Job:
 
     def give_up(self) -> None:
         """Put back what was set aside."""
+        self.release()
         self._aside.put_back()
 
+    def release(self) -> None:
+        """Give leased devices back."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.release()
+
+    def _persistent(self) -> list[RepoPath]:
+        return [out.path for out in self.stage.outs if out.persist]
+
+    def _refuse_missing(self) -> None:
+        """Refuse to run on an input that only counted as unchanged because it is missing."""
+        if not self._inputs.allow_missing:
+            return
+        for dep in self.decision.action.deps:
+            if self._inputs.entry(dep.path) is None:
+                raise ObjectMissing(
+                    f"{display(dep.path)} is not here, and stage {self.stage.address} has to run: "
+                    f"{self.decision.why}",
+                    hint=f"bring {display(dep.path)} here first",
+                    where=self.stage.where,
+                )
+
     def _unknown_to_store(self, paths: list[RepoPath]) -> list[RepoPath]:
-        """Return those outs whose present content the store does not have as a whole."""
+        """Return those outs whose present content the store does not have as a whole.
+
+        What it has it keeps while the stage runs: the files go because of that.
+        """
         found = [(path, self._inputs.scan.entry(path)) for path in paths]
-        return [path for path, entry in found if entry and not self._repo.store.is_whole(entry)]
+        return [path for path, entry in found if entry and not self._repo.store.pin(entry)]
 
     def _task(self) -> Task:
         folder = self._repo.full(self.stage.wdir)
@@ -103,20 +170,33 @@ class Job:
                 hint="a stage works in a folder that is there before it runs",
                 where=self.stage.where,
             )
-        return Task(self.stage.cmd, folder, _environment(self.stage, self._run), self._log)
+        return Task(
+            self.stage.cmd,
+            folder,
+            _environment(self.stage, self._inputs.users_environment, self._run, self._lease),
+            self._log,
+            shell=self.stage.shell,
+            timeout=self.stage.timeout,
+            keep=self._lease.files if self._lease else (),
+        )
 
 
-def _environment(stage: Stage, run: str) -> dict[str, str]:
+def _environment(
+    stage: Stage, users: dict[str, str], run: str, lease: Lease | None
+) -> dict[str, str]:
     """Return the environment of a command: the user's, not bound to a git repository."""
-    found = clean_environment()
+    found = dict(users)
     # A fixed seed for str hashing makes sets and dicts of a run repeatable.
     found.setdefault("PYTHONHASHSEED", "0")
     # Python holds lines back when nobody seems to watch.
     found.setdefault("PYTHONUNBUFFERED", "1")
     found["MLXREPO_STAGE"] = stage.address
     found[RUN_VARIABLE] = run
-    return found
+    return found | (lease.environment if lease else {})
 
 
-def _exit(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"exit {code}"
+def how_it_ended(finished: Finished, stage: Stage) -> str:
+    """Say how a command that failed ended."""
+    if finished.timed_out:
+        return f"timeout of {stage.timeout:g} s"
+    return f"signal {-finished.code}" if finished.code < 0 else f"exit {finished.code}"

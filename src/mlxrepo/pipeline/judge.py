@@ -5,14 +5,21 @@ from __future__ import annotations
 from mlxrepo.errors import MlxError
 from mlxrepo.pipeline.action import Action
 from mlxrepo.pipeline.actioncache import ActionCache, Result
-from mlxrepo.pipeline.decide import UP_TO_DATE, Decision, decide
+from mlxrepo.pipeline.decide import (
+    DEFAULT,
+    UP_TO_DATE,
+    Decision,
+    Rules,
+    decide,
+    decide_frozen,
+)
 from mlxrepo.pipeline.inputs import Inputs
 from mlxrepo.pipeline.settled import Settled
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.layout import ACTIONS_FOLDER, LOCK_FILE
 from mlxrepo.repo.lockfile import StageRecord, parse_lock
-from mlxrepo.repo.project import Stage
 from mlxrepo.repo.repo import Repo
+from mlxrepo.repo.stage import Stage
 
 
 class Judge:
@@ -25,24 +32,27 @@ class Judge:
         self,
         repo: Repo,
         *,
-        force: frozenset[str] = frozenset(),
+        rules: Rules = DEFAULT,
         acts: bool = False,
         progress: Progress = SILENT,
     ):
         self.repo = repo
         self.records: dict[str, StageRecord] = repo.observed.stages()
-        self.inputs = Inputs(repo, progress=progress)
+        self.inputs = Inputs(repo, progress=progress, allow_missing=rules.allow_missing)
         self.actions = ActionCache(repo.shared(ACTIONS_FOLDER))
-        self._force = force
+        self._rules = rules
         self._settled = Settled(repo, self.inputs)
         self._is_stored = repo.store.pin if acts else repo.store.is_whole
+        self._by_key: dict[str, list[StageRecord]] = {}
+        for record in self.records.values():
+            self._by_key.setdefault(record.key, []).append(record)
 
     def is_settled(self, stage: Stage) -> bool:
         """Say whether a stage is up to date without asking why: nothing it touches was touched."""
         record = self.records.get(stage.address)
-        if record is None or stage.address in self._force:
+        if record is None or stage.address in self._rules.forced:
             return False
-        return self._settled.holds(stage, record, {})
+        return self._settled.holds(stage, record, self.inputs.environment(stage))
 
     def save(self) -> None:
         """Keep what was found out, for the next look."""
@@ -52,17 +62,16 @@ class Judge:
         """Resolve a stage's inputs and decide about it.
 
         Raises:
-            InputError: when an input is nowhere.
+            InputError: when an input is nowhere, or an out of a frozen stage.
         """
-        action = self.inputs.action(stage)
         record = self.records.get(stage.address)
+        present = {out.path: self.inputs.scan.entry(out.path) for out in stage.outs}
+        if stage.frozen:
+            action = _as_recorded(stage, record)
+            return decide_frozen(action, record, present, self._is_stored, self._rules)
+        action = self.inputs.action(stage, record)
         decision = decide(
-            action,
-            record,
-            {out.path: self.inputs.scan.entry(out.path) for out in stage.outs},
-            lambda: self._known(action),
-            self._is_stored,
-            force=stage.address in self._force,
+            action, record, present, lambda: self._known(action), self._is_stored, self._rules
         )
         if decision.word == UP_TO_DATE and record:
             self._settled.note(stage, record)
@@ -71,19 +80,26 @@ class Judge:
     def note(self, stage: Stage, record: StageRecord) -> None:
         """Count a stage as recorded so, for those that need it."""
         self.records[stage.address] = record
+        self._by_key.setdefault(record.key, []).append(record)
         self.inputs.note_outs(stage, record.outs)
 
     def _known(self, action: Action) -> list[Result]:
         """Return what came out of an action before: of the lockfile first, whatever the stage."""
         recorded = [
             Result(record.outs, record.metrics)
-            for record in self.records.values()
-            if record.key == action.key
+            for record in reversed(self._by_key.get(action.key, []))
         ]
         results = self.actions.get(action.key)
         if not recorded and len({result.content for result in results}) > 1:
             results = by_history(self.repo, action.key, results)
         return recorded + results
+
+
+def _as_recorded(stage: Stage, record: StageRecord | None) -> Action:
+    """Return a stage with the inputs that its record says it had, whatever they are now."""
+    if record is None:
+        return Action(stage, (), {}, {})
+    return Action(stage, record.deps, record.params, record.environment)
 
 
 def by_history(repo: Repo, key: str, results: list[Result]) -> list[Result]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 # A longer line is passed on in pieces: nobody reads it, and it must not fill the memory.
@@ -11,6 +12,21 @@ LINE_MAX = 1 << 16
 _CONTROL = {
     code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160)) if code not in (9, 27)
 }
+# What moves the cursor, clears the screen or sets a title is for a screen of the command's own.
+_MOVES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*(?!m)[@-~]"  # control sequences but colours
+    r"|\x1b[\]PX^_].*?(?:\x1b\\|\x07|$)"  # titles and other strings
+    r"|\x1b(?!\[[0-9;:]*m)(?:[ -/]*[0-~])?",  # all else, also what is cut off
+    re.DOTALL,
+)
+
+
+_COLORS = re.compile(r"\x1b\[[0-9;:]*m")
+
+
+def without_colors(text: str) -> str:
+    """Return a line as `Lines` gives it, without its colours."""
+    return _COLORS.sub("", text)
 
 
 class Lines:
@@ -45,6 +61,9 @@ class Lines:
         raw, self._rest, self._size = b"".join(self._rest), [], 0
         # Progress bars write over their line: what they wrote last is what is to be seen.
         raw = raw.rstrip(b"\r").rpartition(b"\r")[2]
-        text = raw.decode("utf-8", "backslashreplace").translate(_CONTROL)
+        text = raw.decode("utf-8", "backslashreplace")
+        if "\x1b" in text:
+            text = _MOVES.sub("", text)
+        text = text.translate(_CONTROL)
         for listener in self._listeners:
             listener(text)

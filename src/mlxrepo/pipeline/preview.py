@@ -18,7 +18,8 @@ def preview(judge: Judge, graph: Graph, addresses: Iterable[str]) -> list[StageR
     """
     reports: dict[str, StageReport] = {}
     for address in addresses:
-        before = [reports[u] for u in graph.upstream[address] if u in reports]
+        needs = () if graph.stages[address].frozen else graph.upstream[address]
+        before = [reports[u] for u in needs if u in reports]
         report = _behind(address, before) or _decide(judge, graph, address)
         reports[address] = report
     return list(reports.values())

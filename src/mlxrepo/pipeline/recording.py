@@ -10,8 +10,8 @@ from mlxrepo.pipeline.actioncache import Result
 from mlxrepo.pipeline.collect import read_numbers
 from mlxrepo.repo.declared import lock_path
 from mlxrepo.repo.lockfile import Output, Records, StageRecord
-from mlxrepo.repo.project import Stage
 from mlxrepo.repo.repo import Repo
+from mlxrepo.repo.stage import Stage
 
 WRITE_EVERY_SECONDS = 1.0
 

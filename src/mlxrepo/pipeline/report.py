@@ -25,11 +25,16 @@ class StageReport:
     error: MlxError | None = None
     notes: tuple[str, ...] = ()
     tail: tuple[str, ...] = ()
+    begun: float = 0.0  # when its commands began and ended, in seconds since the epoch
+    ended: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something a listener may show: kind is start, line or end."""
+    """Something a listener may show: kind is begin, start, line, note or end.
+
+    A run begins with the number of its stages as text. Lines come from several threads.
+    """
 
     kind: str
     stage: str

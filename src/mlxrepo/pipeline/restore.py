@@ -39,14 +39,20 @@ def bring_inputs(repo: Repo, paths: Iterable[RepoPath], inputs: Inputs) -> None:
     Raises:
         ObjectMissing: when the store has not got them; nothing has been written then.
     """
-    wanted = [(path, entry) for path in paths if (entry := inputs.entry(path))]
+    wanted: dict[RepoPath, Entry] = {}
+    for path in paths:
+        links, end = inputs.follow(path)
+        entry = inputs.entry(end)
+        wanted.update(links)
+        wanted.update({end: entry} if entry else {})
     absent = [
         (path, _plan(repo, path, entry, inputs))
-        for path, entry in wanted
+        for path, entry in wanted.items()
         if not same(inputs.scan.entry(path), entry)
     ]
     for path, steps in absent:
-        lost = [oid for write in steps.write for _, oid in repo.store.missing(write.entry)]
+        needed = [write.entry for write in steps.write if not repo.store.pin(write.entry)]
+        lost = [oid for entry in needed for _, oid in repo.store.missing(entry)]
         if lost:
             raise ObjectMissing(
                 f"{display(path)} is recorded but not here, and {len(lost)} of its objects are "
@@ -75,4 +81,6 @@ def _note_placed(repo: Repo, path: RepoPath, inputs: Inputs) -> None:
 def _plan(repo: Repo, path: RepoPath, wanted: Entry, inputs: Inputs) -> Plan:
     # Everything here counts as placed: what is stored may go, what is not is reported as unsaved.
     here = inputs.scan.entry(path)
-    return plan(path, Side(here, here, wanted), inputs.scan.tree, repo.store.has_entry, top=path)
+    side = Side(here, here, wanted)
+    with repo.store.batch() as batch:  # and gc leaves what goes because it is stored
+        return plan(path, side, inputs.scan.tree, batch.has_entry, top=inputs.top(path))

@@ -18,8 +18,8 @@ from mlxrepo.hashing import fingerprint
 from mlxrepo.paths import RepoPath, name_of
 from mlxrepo.pipeline.inputs import Inputs
 from mlxrepo.repo.lockfile import StageRecord
-from mlxrepo.repo.project import Stage
 from mlxrepo.repo.repo import Repo
+from mlxrepo.repo.stage import Stage
 from mlxrepo.store.compare import same
 from mlxrepo.store.statcache import single_key
 from mlxrepo.store.tree import Entry
