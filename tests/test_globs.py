@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlxrepo.globs import fixed_folder, is_glob, matches
+from mlxrepo.globs import concerns, fixed_folder, is_glob, matches
 
 FILES = [
     "a.csv", "b.csv", "c.txt", ".hidden.csv", "a[1].csv", "a1.csv",
@@ -41,6 +41,11 @@ def test_a_file_that_is_spelled_as_the_pattern_fits_too() -> None:
     assert matches("a1.csv", "a[1].csv")
 
 
+def test_what_lies_below_a_folder_is_not_the_folder() -> None:
+    assert not matches("data", "data/**")
+    assert matches("data/a", "data/**")
+
+
 def test_what_is_a_pattern_and_where_it_can_lead() -> None:
     assert [is_glob(text) for text in ("a*", "a?", "a[b]", "a[b", "a]", "a")] == [
         True, True, True, False, False, False,
@@ -53,3 +58,23 @@ def test_what_is_a_pattern_and_where_it_can_lead() -> None:
 def test_a_hostile_pattern_ends() -> None:
     assert not matches("a/" * 200 + "a", "**/a/" * 60 + "b")
     assert not matches("a" * 200, "*a" * 60 + "b")
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern", "expected"),
+    [
+        ("parts/a.txt", "parts/*.txt", True),
+        ("parts/a.csv", "parts/*.txt", False),
+        ("parts", "parts/*.txt", True),  # a folder that may hold it
+        ("other", "parts/*.txt", False),
+        ("data/x/y.csv", "data/*", True),  # in a folder that fits
+        ("deep/x", "deep/**/y.txt", True),
+        ("deep", "deep/**/y.txt", True),
+        ("else/x", "deep/**/y.txt", False),
+        ("a", "**/*.csv", True),
+        ("a/b/c", "a/*", True),
+        ("a/b/c", "b/*", False),
+    ],
+)
+def test_what_a_pattern_concerns(path: str, pattern: str, expected: bool) -> None:
+    assert concerns(path, pattern) is expected

@@ -41,6 +41,16 @@ def fixed_folder(pattern: str) -> str:
     return "/".join(fixed)
 
 
+def concerns(path: str, pattern: str) -> bool:
+    """Say whether `path`, what it lies in, or what may lie in it can fit a pattern."""
+    names, parts = path.split("/"), pattern.split("/")
+    if any(matches("/".join(names[: end + 1]), pattern) for end in range(len(names))):
+        return True
+    if "**" in parts[: len(names)]:
+        return matches("/".join(names[: parts.index("**")]), "/".join(parts[: parts.index("**")]))
+    return len(names) < len(parts) and matches(path, "/".join(parts[: len(names)]))
+
+
 def _step(name: str, places: Iterable[int], parts: list[str]) -> set[int]:
     """Return where in the pattern one may stand after `name` was read."""
     reached: set[int] = set()

@@ -34,7 +34,7 @@ def paths(project: Project, *args: str | None, **options: object) -> list[str]:
 def test_without_a_target_every_tracked_path(listed: Project) -> None:
     rows = listed.do(ls)
     assert [(row.path, row.role, row.address) for row in rows] == [
-        ("data", "data", "data:data-2"),
+        ("data", "data", "data:dataset"),
         ("out.txt", "out", "make"),
     ]
     assert rows[0].entry.files == 2
@@ -45,7 +45,7 @@ def test_a_folder_shows_what_is_in_it(listed: Project) -> None:
     assert paths(listed, "data", recursive=True) == ["data/a.txt", "data/b/deep/x.txt"]
     assert paths(listed, "data/b") == ["data/b/deep"]
     assert paths(listed, "data/b/deep/x.txt") == ["data/b/deep/x.txt"]
-    assert paths(listed, "data:data-2") == ["data/a.txt", "data/b"]
+    assert paths(listed, "data:dataset") == ["data/a.txt", "data/b"]
     assert paths(listed, "make") == ["out.txt"]
 
 

@@ -226,6 +226,22 @@ def test_deleted_data_counts_as_missing_too(tree: Pipeline) -> None:
         tree.repro()
 
 
+def test_a_deleted_file_of_a_dataset_counts_as_missing_too(tree: Pipeline) -> None:
+    for name in "ab":
+        tree.write(f"data/{name}.txt", name)
+    tree.project.mlx("add", "data")
+    tree.declare("stages: {only: {cmd: ls data > list.txt, deps: [data], outs: [list.txt]}}")
+    tree.outcomes()
+    tree.path("data/a.txt").unlink()
+    assert tree.outcomes(dry_run=True) == {"only": "run"}
+    assert tree.outcomes(dry_run=True, allow_missing=True) == {"only": "up-to-date"}
+    assert tree.outcomes(allow_missing=True) == {"only": "up-to-date"}
+    tree.write("data/c.txt", "c")  # new data is recorded, what is missing stays so
+    assert tree.outcomes(allow_missing=True) == {"only": "ran"}
+    listed = tree.project.mlx("ls", "data").stdout
+    assert all(name in listed for name in ("a.txt", "b.txt", "c.txt"))
+
+
 def test_a_stage_that_has_to_run_without_its_data_says_what_it_lacks(tree: Pipeline) -> None:
     tree.outcomes()
     clone = clone_of(tree)

@@ -217,6 +217,12 @@ def test_targets(place: Project, target: str, names: list[str]) -> None:
     assert [stage.address for stage in place.do(stages, [target])] == names
 
 
+def test_a_pattern_of_paths_is_none_of_stages(place: Project) -> None:
+    place.write("sub/mlx.yaml", "stages:\n  s: {cmd: z}\n  t: {cmd: z, outs: [t.csv]}\n")
+
+    assert [stage.address for stage in place.do(stages, ["sub/*"])] == ["sub/mlx.yaml:t"]
+
+
 def test_an_unknown_target_names_its_neighbour(place: Project) -> None:
     place.write("mlx.yaml", GROUPS)
     for typed, hint in (("train@uss", "did you mean train@us?"), ("onee", "did you mean one?")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -16,15 +17,24 @@ WANTED = "dvc>=3.67,<4"
 @pytest.fixture(scope="session")
 def dvc(pytestconfig: pytest.Config) -> Path:
     """Return DVC's program; pytest's cache keeps it between runs."""
-    assert pytestconfig.cache is not None
-    folder = pytestconfig.cache.mkdir("dvc") / "env"
+    cache = getattr(pytestconfig, "cache", None)
+    assert cache is not None, "DVC is kept in pytest's cache: leave out -p no:cacheprovider"
+    folder = cache.mkdir("dvc")
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two workers of xdist begin at once
+        install(folder / "env")
+    return Path(folder / "env" / "bin" / "dvc")
+
+
+def install(folder: Path) -> None:
+    """Make the environment, unless it is there and complete."""
     stamp = folder / "stamp"
-    if not stamp.exists() or stamp.read_text() != WANTED:
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True, env=clean)
-        subprocess.run([folder / "bin" / "pip", "install", "-q", WANTED], check=True, env=clean)
-        stamp.write_text(WANTED)
-    return folder / "bin" / "dvc"
+    if stamp.exists() and stamp.read_text() == WANTED:
+        return
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True, env=clean)
+    subprocess.run([folder / "bin" / "pip", "install", "-q", WANTED], check=True, env=clean)
+    stamp.write_text(WANTED)
 
 
 @pytest.fixture(scope="session")

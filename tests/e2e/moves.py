@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
-from oracle import TOPS
+from oracle import TOPS, Files, Rows, below, covers
 
 NAMES = ("A", "B", "W")  # W is a second worktree of A
 PATHS = ("data/a", "data/b", "data/sub", "data/sub/c", "sets/raw/x", "sets/raw/y", "one.bin")
@@ -119,6 +119,13 @@ moves = st.sampled_from([name for name, (often, _) in MOVES.items() for _ in ran
 )
 
 
+class View(NamedTuple):
+    """What a worktree holds at a moment, and what its lockfile names."""
+
+    files: Files
+    rows: Rows
+
+
 def compatible(wanted: Sequence[Step]) -> list[Step]:
     """Leave out what another step rules out: in a worktree one mlx changes files, and one git."""
     chosen: list[Step] = []
@@ -132,3 +139,33 @@ def _role(step: Step) -> tuple[str, bool] | None:
     if isinstance(step.act, str):
         return step.place, False
     return (step.place, True) if step.act.changes_workspace else None
+
+
+def sensible(before: View, act: Act) -> Act:
+    """Let a command be about something that is there, mostly: else it would do nothing.
+
+    An add inside a folder that is not tracked is one of the folder: they would overlap.
+    """
+    if not act.changes_workspace or act.target in ("", "-u"):
+        return act
+    here = [path for path in before.files if act.verb == "add"] or list(before.rows)
+    target = act.target
+    if act.pick and here and not any(covers(target, path) for path in here):
+        target = here[act.pick % len(here)]
+    top = next(top for top in TOPS if covers(top, target))
+    return act._replace(target=target if top in before.rows else top)
+
+
+def codes(act: Act, before: View) -> set[int]:
+    """Return the exit codes that a command may end with."""
+    has_row = act.target in before.rows
+    if act.verb == "add":
+        is_here = bool(below(before.files, act.target))
+        return {0} if is_here and act.target in TOPS else {0, 1, 2}
+    if act.verb == "checkout":
+        if act.target and not has_row:
+            return {0, 1, 2}
+        return {0} if act.option == "--force" else {0, 1, 2} if act.option else {0, 1}
+    if act.verb == "rm":
+        return ({0} if act.option else {0, 1}) if has_row else {2}
+    return {0, 3} if act.option == "--undo" else {0}

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, Verbosity, settings
@@ -22,20 +22,13 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from moves import CONTENTS, NAMES, Act, Step, compatible, moves
-from oracle import TOPS, Files, Oracle, Place, Rows, below, covers
+from moves import CONTENTS, NAMES, Act, Step, View, codes, compatible, moves, sensible
+from oracle import TOPS, Oracle, Place, below, covers
 from stepping import Done, Job, Stepper
 
 LENGTHS = {"add": 90, "checkout": 50, "rm": 60, "gc": 80, "fsck": 60, "status": 20}  # in steps
 MANY = 18  # files that go into a pack together
 CODES = {0, 1, 2, 3, 4, 5, 130}
-
-
-class View(NamedTuple):
-    """What a worktree holds at a moment, and what its lockfile names."""
-
-    files: Files
-    rows: Rows
 
 
 class Interleavings(RuleBasedStateMachine):
@@ -239,7 +232,7 @@ class Interleavings(RuleBasedStateMachine):
         for step in compatible(wanted):
             act = step.act
             if isinstance(act, Act):
-                act = _sensible(before[step.place], act)
+                act = sensible(before[step.place], act)
                 if act.option == "--rev":
                     commits = self.oracle.commits(self.places[step.place])
                     act = act._replace(commit=commits[act.pick % len(commits)])
@@ -277,7 +270,7 @@ class Interleavings(RuleBasedStateMachine):
         for step, item in zip(chosen, done, strict=True):
             if isinstance(step.act, Act) and not item.killed and step.place not in gits:
                 view = before[step.place]
-                assert item.code in _codes(step.act, view), "an unexpected code"
+                assert item.code in codes(step.act, view), "an unexpected code"
                 assert "not in the store" not in item.err, "something is missing"
                 if item.code == 0:
                     self._judge_result(step, view, after[step.place])
@@ -298,7 +291,9 @@ class Interleavings(RuleBasedStateMachine):
             if new is not None:
                 assert new in [files.get(path) for files in wanted], f"{path} of {name} is wrong"
             elif act.option != "--force":
-                assert path in self.ours[name], f"{path} of {name} was never mlx's to remove"
+                # A file where mlx had put a folder counts as a change of it.
+                is_ours = any(covers(path, mine) for mine in self.ours[name])
+                assert is_ours, f"{path} of {name} was never mlx's to remove"
             if old is not None:
                 is_kept = self.oracle.is_stored(old)
                 is_kept |= act.option == "--force" and old in self.places[name].trash()
@@ -350,36 +345,6 @@ class Interleavings(RuleBasedStateMachine):
                 assert clone.data() == self.oracle.files(clone.rows())
 
 
-def _sensible(before: View, act: Act) -> Act:
-    """Let a command be about something that is there, mostly: else it would do nothing.
-
-    An add inside a folder that is not tracked is one of the folder: they would overlap.
-    """
-    if not act.changes_workspace or act.target in ("", "-u"):
-        return act
-    here = [path for path in before.files if act.verb == "add"] or list(before.rows)
-    target = act.target
-    if act.pick and here and not any(covers(target, path) for path in here):
-        target = here[act.pick % len(here)]
-    top = next(top for top in TOPS if covers(top, target))
-    return act._replace(target=target if top in before.rows else top)
-
-
-def _codes(act: Act, before: View) -> set[int]:
-    """Return the exit codes that a command may end with."""
-    has_row = act.target in before.rows
-    if act.verb == "add":
-        is_here = bool(below(before.files, act.target))
-        return {0} if is_here and act.target in TOPS else {0, 1, 2}
-    if act.verb == "checkout":
-        if act.target and not has_row:
-            return {0, 1, 2}
-        return {0} if act.option == "--force" else {0, 1, 2} if act.option else {0, 1}
-    if act.verb == "rm":
-        return ({0} if act.option else {0, 1}) if has_row else {2}
-    return {0, 3} if act.option == "--undo" else {0}
-
-
 CALM = settings(
     database=None,
     verbosity=Verbosity.quiet,  # each failure tells its story itself
@@ -394,6 +359,20 @@ def _stepper() -> Iterator[None]:
     Interleavings.stepper = Stepper()
     yield
     Interleavings.stepper.close()
+
+
+@pytest.mark.xfail(reason="gc takes a folder for looked through that it only looked for")
+def test_what_is_added_while_gc_asks_what_is_needed_is_whole() -> None:
+    """The new listing is found too late, and is all that names what the old one held."""
+    story = Interleavings()
+    story.begin("copy")
+    try:
+        for at in range(5, 60, 10):
+            story.record("B", "sets/raw/x", 0)
+            story.fill("B", "sets/raw", at, some=False)
+            story.happen(Step("A", Act("gc")), Step("B", Act("add", "sets/raw")), at=at, how="hold")
+    finally:
+        shutil.rmtree(story.base)
 
 
 def test_some_interleavings_lose_nothing() -> None:

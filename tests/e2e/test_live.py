@@ -13,10 +13,10 @@ stages:
   loud:
     cmd: |
       for i in $(seq 30); do printf '\\033[31mline %s\\033[2A\\033[K\\n' $i; sleep 0.05; done
-      until [ -e "$GO" ]; do sleep 0.02; done
+      for i in $(seq 900); do if [ -e "$GO" ]; then break; fi; sleep 0.02; done
     outs: []
   quiet:
-    cmd: until [ -e "$GO" ]; do sleep 0.02; done
+    cmd: for i in $(seq 900); do if [ -e "$GO" ]; then break; fi; sleep 0.02; done
   bars:
     cmd: for i in 10 50 100; do printf "$i%%\\r"; sleep 0.05; done; echo
   after:
@@ -24,7 +24,7 @@ stages:
     deps: [made.txt]
     outs: [after.txt]
   make:
-    cmd: until [ -e "$GO" ]; do sleep 0.02; done; echo x > made.txt
+    cmd: for i in $(seq 900); do if [ -e "$GO" ]; then break; fi; sleep 0.02; done; echo x > made.txt
     outs: [made.txt]
 """
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from pipeline_project import Pipeline
+from powercut import PowerCut
 from sandbox import Project
 
+from mlxrepo.files import make_folder
 from mlxrepo.paths import RepoPath
 from mlxrepo.pipeline import aside as module
 from mlxrepo.pipeline.aside import Aside, recover
@@ -82,10 +84,10 @@ def test_a_kill_between_any_two_moves_is_mended_by_the_next_run(
     steps = iter(range(1, 100))
     true_move = module.move
 
-    def move(source: str, target: str) -> None:
+    def move(source: str, target: str, *, flush: bool = True) -> None:
         if next(steps) == step:
             raise Killed
-        true_move(source, target)
+        true_move(source, target, flush=flush)
 
     aside = take(repo)
     spoil(pipe)
@@ -103,10 +105,10 @@ def test_an_error_on_the_way_puts_back_what_was_moved(
 ) -> None:
     true_move = module.move
 
-    def move(source: str, target: str) -> None:
+    def move(source: str, target: str, *, flush: bool = True) -> None:
         if source.endswith("/box"):
             raise PermissionError
-        true_move(source, target)
+        true_move(source, target, flush=flush)
 
     monkeypatch.setattr(module, "move", move)
     with pytest.raises(PermissionError):
@@ -158,3 +160,32 @@ def test_outs_on_another_disk_than_the_git_dir_wait_beside_them(tmp_path: Path) 
         assert pipe.path("one.txt").stat().st_ino == inode  # renamed, not copied
     finally:
         module.remove_any(str(git_dir))
+
+
+def test_what_only_the_workspace_has_survives_a_power_cut_at_any_point(
+    pipe: Pipeline, repo: Repo
+) -> None:
+    steps = 0
+
+    def check(power: PowerCut) -> None:
+        nonlocal steps
+        left, steps = power.strict(), steps + 1
+        if left.get("one.txt") != b"good\n":
+            assert left[".git/mlx/runs/r2/train/aside/0"] == b"good\n"
+            assert b'"one.txt"' in left[".git/mlx/worktree/aside/r2.train"]
+
+    with PowerCut(pipe.root, check).watching():
+        make_folder(str(pipe.path(".git/mlx/runs/r2/train")), flush=False)
+        aside = Aside.take(repo, "r2", "train", OUTS)
+        spoil(pipe)
+        aside.put_back()
+    assert steps > 20
+    assert is_good(pipe)
+
+
+def test_what_the_store_has_is_set_aside_without_a_flush(pipe: Pipeline, repo: Repo) -> None:
+    make_folder(repo.worktree_file(module.MANIFESTS))
+    with PowerCut(pipe.root).watching() as power:
+        before = power.strict()
+        Aside.take(repo, "r1", "train", OUTS, stored=True).put_back()
+        assert power.strict() == before

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pipeline_project import Pipeline, kill, until
+from pipeline_project import Pipeline, is_running, kill, until
 from sandbox import Project
 
 from mlxrepo.errors import EnvironmentFailed, InputError
@@ -141,8 +141,9 @@ def test_a_file_that_a_cleaner_removed_meanwhile_is_no_lease(
 GPU = """
 stages:
   train:
-    cmd: |
-      echo $CUDA_VISIBLE_DEVICES > has; touch begun; until [ -e go ]; do sleep 0.01; done
+    cmd: >-
+      echo $CUDA_VISIBLE_DEVICES > has; touch begun;
+      for i in $(seq 1500); do if [ -e go ]; then break; fi; sleep 0.02; done
     resources: {{gpu: {count}}}
 """
 
@@ -191,6 +192,20 @@ def test_a_stage_that_outlives_its_mlx_keeps_its_device(two: str, tmp_path: Path
     other.write("go")
     waiting.communicate(timeout=30)
     assert waiting.returncode == 0
+
+
+def test_a_daemon_that_a_command_left_does_not_keep_the_device(
+    two: str, pipe: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VISIBLE, two)
+    pipe.one("setsid sh -c 'echo $$ > pid; exec sleep 300' & sleep 0.3", resources={"gpu": 2})
+    assert pipe.outcomes() == {"only": "ran"}
+    daemon = int(pipe.read("pid"))
+    assert is_running(daemon)
+    lease = Devices({VISIBLE: two}).lease(2, "next")
+    kill(daemon)
+    assert lease is not None
+    lease.release()
 
 
 def test_stages_of_one_run_share_the_devices_out_and_others_go_on_meanwhile(

@@ -75,6 +75,10 @@ def test_a_declared_file_is_an_input_of_every_stage(pipe: Pipeline) -> None:
     assert pipe.outcomes() == {"only": "up-to-date"}
     pipe.write("uv.lock", "a==2\n")
     assert pipe.whys() == {"only": "uv.lock changed"}
+    pipe.path("uv.lock").unlink()
+    assert "uv.lock" in pipe.error().message
+    assert pipe.project.mlx("status").returncode == 0
+    pipe.write("uv.lock", "a==2\n")
     declare(pipe, "{}")
     assert pipe.whys() == {"only": "uv.lock is no longer in the environment"}
 

@@ -13,11 +13,14 @@ from pathlib import Path
 
 import pytest
 from pipeline_project import Pipeline
+from powercut import PowerCut
 from sandbox import Project
 
 from mlxrepo.commands.repro import Repro
 from mlxrepo.errors import InputError
+from mlxrepo.hashing import blob_oid
 from mlxrepo.pipeline import engine, resources
+from mlxrepo.repo.lockfile import StageRecord, parse_lock
 
 
 def spans(done: Repro) -> dict[str, tuple[float, float]]:
@@ -287,3 +290,25 @@ def test_ctrl_c_between_a_flush_and_the_record_loses_no_finished_stage(
         pipe.repro()
     monkeypatch.undo()
     assert pipe.outcomes() == {"only": "up-to-date"}
+
+
+def test_a_record_that_a_power_cut_leaves_names_only_what_is_there(pipe: Pipeline) -> None:
+    rows = (f"  s{n}: {{cmd: echo {n} > o{n}, outs: [o{n}]}}\n" for n in range(8))
+    pipe.write("mlx.yaml", "stages:\n" + "".join(rows))
+    pipe.project.git("status")
+    found = set()
+
+    def check(power: PowerCut) -> None:
+        for left in (power.strict(), power.eager()):
+            if not left.get("mlx.lock"):
+                continue
+            for name, record in parse_lock(left["mlx.lock"], "mlx.lock").items():
+                assert isinstance(record, StageRecord)
+                [out] = record.outs
+                oid = out.entry.oid
+                assert blob_oid(left[f".git/mlx/objects/{oid[:2]}/{oid[2:]}"]) == oid
+                found.add(name)
+
+    with PowerCut(pipe.root, check).watching():
+        assert set(pipe.outcomes(jobs=2).values()) == {"ran"}
+    assert len(found) == 8

@@ -154,10 +154,10 @@ def test_a_command_that_takes_too_long_is_stopped_with_its_children(
 def test_a_command_may_tidy_up_when_its_time_is_up_and_a_deaf_one_is_killed(
     pipe: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor, "GRACE_SECONDS", 0.1)
     pipe.one("trap 'echo tidy > tidy.txt; exit 0' INT; while :; do sleep 0.01; done", timeout=0.2)
     assert "timeout" in pipe.error().message  # though it ended with 0
     assert pipe.read("tidy.txt") == "tidy\n"
+    monkeypatch.setattr(executor, "GRACE_SECONDS", 0.1)
     pipe.one("trap '' INT TERM; echo deaf; while :; do sleep 0.01; done", timeout=0.2)
     assert "timeout" in pipe.error().message
     assert pipe.lines() == ["deaf"]

@@ -170,6 +170,7 @@ BAD = [
     ("always_changed: 'yes'", (2, 33), "true or false, not text", None),
     ("env: PATH", (2, 22), "a list of names of variables", "write a list: [PATH]"),
     ("env: [A=1]", (2, 23), "one item is text: A=1", None),
+    ('env: ["A\\n"]', (2, 23), "one item is text: A", None),
     ("env: [A, A]", (2, 26), 'the environment variable "A" is listed twice', None),
     ("shell: bash -c", (2, 24), '"bash -c" is no shell', "without arguments"),
     ("shell: ''", (2, 24), '"" is no shell', None),

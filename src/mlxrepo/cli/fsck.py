@@ -67,9 +67,9 @@ def command(
     """Check the store, and mend it.
 
     Names what is damaged or missing, and which artifacts and commits need it, in every repository
-    that uses the store; exits with 1 then, and with 3 where not all of them can be asked. Damaged files are never thrown away: a
-    repair moves them to quarantine/ in the store. Good copies are taken from the store, its
-    trash, and the files of all worktrees.
+    that uses the store; exits with 1 then, and with 3 where not all of them can be asked. Damaged
+    files are never thrown away: a repair moves them to quarantine/ in the store. Good copies are
+    taken from the store, its trash, and the files of all worktrees.
     """
     with Repo.open(screen.cwd) as repo:
         found = fsck(

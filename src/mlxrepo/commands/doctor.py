@@ -54,13 +54,13 @@ def doctor(repo: Repo) -> tuple[Check, ...]:
         "git": _git,
         "compiled parts": _compiled,
         "settings": _settings,
+        "stat cache": _stat_cache,  # before anybody asks it and throws it away
         "project": _project,
         "workspace": _workspace,
         "store": _store,
         "links": _links,
         "flushing": _flushing,
         "free space": _free_space,
-        "stat cache": _stat_cache,
         "unfinished": _unfinished,
         "leftovers": _leftovers,
     }

@@ -104,7 +104,7 @@ def repro(
     with only_run(repo.worktree_file(RUNNING)):
         recovered = recover(repo)
         _check(Judge(repo, rules=rules, progress=progress), graph, chosen)
-        updated = _record_changed(repo, graph, chosen)
+        updated = _record_changed(repo, graph, chosen, options)
         judge = Judge(repo, rules=rules, acts=True, progress=progress)
         engine = Engine(judge, graph, listener, jobs=jobs, keep_going=options.keep_going)
         reports = engine.run(chosen)
@@ -138,7 +138,9 @@ def _check(judge: Judge, graph: Graph, chosen: list[str]) -> None:
             check(stage, judge.inputs, judge.repo.declared)
 
 
-def _record_changed(repo: Repo, graph: Graph, chosen: list[str]) -> tuple[Updated, ...]:
+def _record_changed(
+    repo: Repo, graph: Graph, chosen: list[str], options: Options
+) -> tuple[Updated, ...]:
     """Record tracked data that was edited: what a model was made from has to be in the store."""
     read = {path for address in chosen for path in read_paths(graph.stages[address])}
     patterns = [path for path in read if is_glob(path)]
@@ -153,7 +155,11 @@ def _record_changed(repo: Repo, graph: Graph, chosen: list[str]) -> tuple[Update
             or any(is_inside(item.path, fixed_folder(pattern)) for pattern in patterns)
         )
     ]
-    return tuple(update_tracked(repo, item, item.path) for item in modified(repo, data))
+    keep = options.allow_missing
+    return tuple(
+        update_tracked(repo, item, item.path, keep_deleted=keep)
+        for item in modified(repo, data, keep_deleted=keep)
+    )
 
 
 def _forget(repo: Repo) -> tuple[str, ...]:

@@ -43,13 +43,20 @@ class Slot(NamedTuple):
 
 
 class Aside:
-    """The outs of one stage, moved away for the time it runs."""
+    """The outs of one stage, moved away for the time it runs.
 
-    def __init__(self, repo: Repo, run: str, stage: str, slots: Sequence[Slot]):
+    Where the store has all of them nothing is flushed: a power cut takes nothing then that a
+    record does not bring back.
+    """
+
+    def __init__(
+        self, repo: Repo, run: str, stage: str, slots: Sequence[Slot], *, flush: bool = True
+    ):
         self._repo = repo
         self._run = run
         self._stage = stage
         self._slots = slots
+        self._flush = flush
 
     @classmethod
     def take(
@@ -59,21 +66,24 @@ class Aside:
         stage: str,
         outs: Iterable[RepoPath],
         persist: Iterable[RepoPath] = (),
+        *,
+        stored: bool = False,
     ) -> Aside:
         """Move outs away; `stage` is the name of the stage's folder in that of the run.
 
-        Those in `persist` are copied back. On any error, or a kill, everything is back where it
-        was, or will be.
+        Those in `persist` are copied back; `stored`: the store has whatever is there. On any error,
+        or a kill, everything is back where it was, or will be.
         """
         folder = repo.shared(RUNS_FOLDER, run, stage)
-        aside = cls(repo, run, stage, [Slot(path, _home(repo, path, folder)) for path in outs])
+        slots = [Slot(path, _home(repo, path, folder)) for path in outs]
+        # After a power cut the manifest is needed only for what has been moved.
+        flush = not stored and any(slot.home for slot in slots)
+        aside = cls(repo, run, stage, slots, flush=flush)
         manifest = canonical({"run": run, "stage": stage, "outs": [list(s) for s in aside._slots]})
         make_folder(repo.worktree_file(MANIFESTS))
-        # After a power cut the manifest is needed only for what has been moved.
-        moves = any(slot.home for slot in aside._slots)
-        if moves:
+        if flush:
             sync_folders((repo.shared(RUNS_FOLDER, run), repo.shared(RUNS_FOLDER), repo.shared()))
-        write_atomic(aside._manifest, manifest, flush=moves)
+        write_atomic(aside._manifest, manifest, flush=flush)
         try:
             aside._move_away()
             aside.copy_back(persist)
@@ -100,7 +110,11 @@ class Aside:
                 make_folder(self._repo.full(LOCAL))
                 write_atomic(self._repo.full(os.path.join(LOCAL, ".gitignore")), b"*\n")
             if home:
-                move(self._repo.full(path), self._place(number))
+                self._move(self._repo.full(path), self._place(number))
+
+    def _move(self, source: str, target: str) -> None:
+        make_folder(os.path.dirname(target), flush=self._flush)
+        move(source, target, flush=self._flush)
 
     def copy_back(self, paths: Iterable[RepoPath]) -> None:
         """Put a copy of what is set aside of these paths at their place."""
@@ -121,7 +135,7 @@ class Aside:
             # What was there before and is not aside has never left its place.
             if os.path.lexists(full) and (not home or os.path.lexists(self._place(number))):
                 moved.append(path)
-                move(full, os.path.join(self.failed, str(number), name_of(path)))
+                self._move(full, os.path.join(self.failed, str(number), name_of(path)))
         return moved
 
     def put_back(self) -> list[RepoPath]:
@@ -133,7 +147,7 @@ class Aside:
         for number, (path, home) in enumerate(self._slots):
             if home and os.path.lexists(self._place(number)):
                 moved.append(path)
-                move(self._place(number), self._repo.full(path))
+                self._move(self._place(number), self._repo.full(path))
         self._end()
         return list(dict.fromkeys(moved))
 

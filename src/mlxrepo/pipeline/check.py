@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 
 from mlxrepo.errors import InputError
+from mlxrepo.globs import concerns
 from mlxrepo.paths import RepoPath, ancestors, display, is_inside
 from mlxrepo.pipeline.inputs import Inputs
 from mlxrepo.repo.declared import Declared
-from mlxrepo.repo.stage import Stage
+from mlxrepo.repo.stage import Dep, Stage
 
 
 def check(stage: Stage, inputs: Inputs, declared: Declared) -> None:
@@ -20,12 +21,13 @@ def check(stage: Stage, inputs: Inputs, declared: Declared) -> None:
     if stage.frozen:
         return
     for dep in stage.deps:
-        if not (inputs.allow_missing or _is_coming(dep.path, inputs, declared)):
-            inputs.dep(dep)
+        if not (inputs.allow_missing or _is_coming(dep, inputs, declared)):
+            for path in inputs.paths(dep, stage):
+                inputs.dep(dep._replace(path=path))
     for ref in stage.params:
         if declared.maker(ref.file) is None:
             inputs.param(ref, stage)
-    if stage.wdir and not _is_coming(stage.wdir, inputs, declared):
+    if stage.wdir and not _is_made(stage.wdir, inputs, declared):
         raise InputError(
             f'the working folder "{display(stage.wdir)}" of stage {stage.address} is not here',
             hint="create it; wdir is relative to the folder of mlx.yaml",
@@ -34,8 +36,14 @@ def check(stage: Stage, inputs: Inputs, declared: Declared) -> None:
     _refuse_links(stage, inputs)
 
 
-def _is_coming(path: RepoPath, inputs: Inputs, declared: Declared) -> bool:
-    """Say whether a path is here, or will be when the stages that need not wait have run."""
+def _is_coming(dep: Dep, inputs: Inputs, declared: Declared) -> bool:
+    """Say whether a dependency is here, or will be when the stages that make it have run."""
+    if not dep.glob:
+        return _is_made(dep.path, inputs, declared)
+    return any(concerns(out, dep.path) for out in declared.outs)
+
+
+def _is_made(path: RepoPath, inputs: Inputs, declared: Declared) -> bool:
     if os.path.exists(inputs.repo.full(path)) or declared.maker(path):
         return True
     return any(is_inside(out, path) for out in declared.outs)

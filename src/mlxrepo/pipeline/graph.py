@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mlxrepo.errors import InputError
+from mlxrepo.globs import concerns, fixed_folder
 from mlxrepo.paths import RepoPath, ancestors, display
 from mlxrepo.repo.declared import Declared
 from mlxrepo.repo.stage import Stage
@@ -49,23 +50,40 @@ def build_graph(declared: Declared) -> Graph:
     return Graph(declared.stages, _order(declared.stages, upstream), upstream)
 
 
-def _outs_by_folder(declared: Declared) -> dict[str, list[str]]:
-    """Return for each folder above an out the stages that make something in it."""
-    makers: dict[str, list[str]] = {}
-    for path, (stage, _) in declared.outs.items():
-        for folder in ancestors(path):
-            makers.setdefault(folder, []).append(stage.address)
-    return makers
+def _outs_by_folder(declared: Declared) -> dict[str, list[RepoPath]]:
+    """Return the outs below each folder, the root included."""
+    outs: dict[str, list[RepoPath]] = {}
+    for path in declared.outs:
+        for folder in ("", *ancestors(path)):
+            outs.setdefault(folder, []).append(path)
+    return outs
 
 
 def _upstream(
-    stage: Stage, declared: Declared, by_folder: Mapping[str, list[str]]
+    stage: Stage, declared: Declared, by_folder: Mapping[str, list[RepoPath]]
 ) -> tuple[str, ...]:
     found: list[str] = []
     for path in read_paths(stage):
         maker = declared.maker(path)
-        found += [maker.address] if maker else by_folder.get(path, [])
-    return tuple(dict.fromkeys(found))
+        outs = [] if maker else by_folder.get(path, [])
+        found += [maker.address] if maker else [declared.outs[out][0].address for out in outs]
+    for dep in stage.deps:
+        if dep.glob:
+            found += _makers_of(dep.path, declared, by_folder)
+    return tuple(address for address in dict.fromkeys(found) if address != stage.address)
+
+
+def _makers_of(
+    pattern: str, declared: Declared, by_folder: Mapping[str, list[RepoPath]]
+) -> list[str]:
+    """Return the stages that make what fits a pattern, a folder it lies in, or something in it."""
+    base = fixed_folder(pattern)
+    maker = declared.maker(base) if base else None
+    if maker:
+        return [maker.address]
+    return [
+        declared.outs[out][0].address for out in by_folder.get(base, []) if concerns(out, pattern)
+    ]
 
 
 def _order(stages: Mapping[str, Stage], upstream: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

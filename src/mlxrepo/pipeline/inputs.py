@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
 from mlxrepo.codec import canonical
 from mlxrepo.errors import InputError, MlxError, ObjectMissing, Where
+from mlxrepo.globs import matches
 from mlxrepo.hashing import fingerprint
 from mlxrepo.nearest import nearest
 from mlxrepo.paths import RepoPath, ancestors, bad_link, display, normalise, parent
 from mlxrepo.pipeline.action import Action
 from mlxrepo.pipeline.environment import INTERPRETERS, Interpreter, digests
+from mlxrepo.pipeline.patterns import matching
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.declared import lock_path
 from mlxrepo.repo.git import clean_environment
@@ -94,8 +97,35 @@ class Inputs:
         Raises:
             InputError: when a dependency or a parameter is nowhere, with its place in mlx.yaml.
         """
-        deps = tuple(Input(dep.path, self._dep(dep, record)) for dep in stage.deps)
-        return Action(stage, deps, self._params(stage), self.environment(stage))
+        deps: dict[RepoPath, Input] = {}
+        for dep in stage.deps:
+            for path in self.paths(dep, stage, record):
+                if path not in deps:
+                    deps[path] = Input(path, self._dep(dep._replace(path=path), record))
+        return Action(stage, tuple(deps.values()), self._params(stage), self.environment(stage))
+
+    def paths(
+        self, dep: Dep, stage: Stage, record: StageRecord | None = None
+    ) -> Sequence[RepoPath]:
+        """Return the paths that a dependency means: itself, or all that fit its pattern.
+
+        Raises:
+            InputError: when nothing fits it.
+        """
+        if not dep.glob or os.path.lexists(self.repo.full(dep.path)):
+            return [dep.path]
+        tracked = self._tracked.values()
+        fit = matching(self.repo, self.scan, tracked, dep.path, stage)
+        found = [path for path in fit if self.entry(path) is not None]
+        if self.allow_missing and record is not None and not found:
+            found = [known.path for known in record.deps if matches(known.path, dep.path)]
+        if not found:
+            raise InputError(
+                f'nothing here fits the dependency "{display(dep.path)}", and no stage makes it',
+                hint="a pattern leaves out hidden files and what .mlxignore names",
+                where=dep.where,
+            )
+        return found
 
     def _dep(self, dep: Dep, record: StageRecord | None) -> Entry:
         if self.allow_missing and record is not None and self.entry(dep.path) is None:
@@ -107,6 +137,7 @@ class Inputs:
     def changed(self, action: Action) -> list[str]:
         """Name the inputs that are no longer what `action` says they were."""
         names = [str(dep.path) for dep in action.deps if not same(self.entry(dep.path), dep.entry)]
+        names += self._newly_fitting(action)
         try:
             now = self._params(action.stage)
         except MlxError:
@@ -121,6 +152,16 @@ class Inputs:
             if found is None or found.oid != oid:
                 names.append(file)
         return names
+
+    def _newly_fitting(self, action: Action) -> list[str]:
+        """Name what fits a pattern of an action's stage now, and did not before."""
+        before = {dep.path for dep in action.deps}
+        found: set[RepoPath] = set()
+        for dep in action.stage.deps:
+            if dep.glob:
+                with contextlib.suppress(InputError):
+                    found.update(self.paths(dep, action.stage))
+        return sorted(found - before)
 
     # dependencies
 
@@ -230,22 +271,26 @@ class Inputs:
         """Return the encoded values of a stage's parameters, by file and key."""
         found: dict[str, dict[str, Any]] = {}
         for ref in stage.params:
-            found.setdefault(ref.file, {})[ref.key or ""] = self.param(ref, stage)
+            found.setdefault(ref.file, {}).update(self.param(ref, stage))
         return found
 
-    def param(self, ref: ParamRef, stage: Stage) -> Any:
-        """Return the encoded value of a parameter.
+    def param(self, ref: ParamRef, stage: Stage) -> dict[str, Any]:
+        """Return the encoded values that a parameter means, by key; "" is the whole file.
 
         Raises:
             InputError: when there is no such file or key in it, or the file cannot be read.
         """
-        from mlxrepo.values import encode, lookup
+        from mlxrepo.values import encode, lookup, select
 
         values = self._read_values(ref.file, ref.where, stage)
         if ref.key is None:
-            return encode(values)
+            return {"": encode(values)}
+        source = display(ref.file)
         try:
-            return encode(lookup(values, ref.key, source=display(ref.file)))
+            if ref.glob:
+                fit = select(values, ref.key, source=source)
+                return {key: encode(value) for key, value in fit.items()}
+            return {ref.key: encode(lookup(values, ref.key, source=source))}
         except MlxError as error:
             raise InputError(error.message, hint=error.hint, where=ref.where) from None
 

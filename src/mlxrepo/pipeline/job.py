@@ -56,7 +56,14 @@ class Job:
         self._unknown = self._unknown_to_store(outs)
         # A log is no promise; what is set aside is, and flushes the folders it goes to.
         make_folder(os.path.dirname(self._log), flush=False)
-        self._aside = Aside.take(self._repo, self._run, self._folder, outs, self._persistent())
+        self._aside = Aside.take(
+            self._repo,
+            self._run,
+            self._folder,
+            outs,
+            self._persistent(),
+            stored=not self._unknown,
+        )
         try:
             return self._submit(executor, on_line)
         except BaseException:

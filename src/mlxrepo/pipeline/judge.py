@@ -52,7 +52,11 @@ class Judge:
         record = self.records.get(stage.address)
         if record is None or stage.address in self._rules.forced:
             return False
-        return self._settled.holds(stage, record, self.inputs.environment(stage))
+        try:
+            environment = self.inputs.environment(stage)
+        except MlxError:
+            return False  # `decide` says what is wrong
+        return self._settled.holds(stage, record, environment)
 
     def save(self) -> None:
         """Keep what was found out, for the next look."""

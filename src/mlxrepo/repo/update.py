@@ -46,9 +46,16 @@ class Updated:
 
 
 def update_tracked(
-    repo: Repo, tracked: Tracked, path: RepoPath, *, progress: Progress = SILENT
+    repo: Repo,
+    tracked: Tracked,
+    path: RepoPath,
+    *,
+    keep_deleted: bool = False,
+    progress: Progress = SILENT,
 ) -> Updated:
     """Store what lies at `path`, inside the tracked path, and record it.
+
+    With `keep_deleted` what was here and is gone counts as absent, and stays recorded.
 
     Raises:
         InputError: when nothing is at `path` and nothing is recorded there.
@@ -64,7 +71,8 @@ def update_tracked(
         with repo.recording(tracked.lock) as (records, noted):
             old = recorded_entry(records, tracked)
             placed = noted.get(tracked.path)
-            before = find(scan.tree, placed, below), find(scan.tree, old, below)
+            was = None if keep_deleted else placed
+            before = find(scan.tree, was, below), find(scan.tree, old, below)
             if here is None and before == (None, None):
                 raise InputError(f"{display(path)} is not here", hint="check the path: ls")
             merged = presence(scan.tree, scan.put_tree, here, *before)
@@ -111,10 +119,12 @@ def _whole(scan: Scan, top: Entry | None, below: str, new: Entry | None) -> Entr
     return replace(scan.tree, scan.put_tree, top, below, new)
 
 
-def modified(repo: Repo, tracked: Iterable[Tracked]) -> list[Tracked]:
+def modified(
+    repo: Repo, tracked: Iterable[Tracked], *, keep_deleted: bool = False
+) -> list[Tracked]:
     """Return those tracked paths whose workspace content is not what is recorded."""
     scan = repo.scan()
-    placed = repo.placed
+    placed = {} if keep_deleted else repo.placed
     found = []
     for item in tracked:
         here = scan.entry(item.path)
