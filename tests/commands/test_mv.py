@@ -296,3 +296,19 @@ def test_another_move_does_not_begin_before_the_one_that_was_cut_off(
     assert "mlx mv data/one.csv uno.csv" in caught.value.hint
     tracked.do(mv, "data:one", "uno.csv")
     assert tracked.do(mv, "data/folder", "images").new == "images"
+
+
+def test_a_path_that_a_template_names_is_refused_before_anything_is_touched(
+    tracked: Project,
+) -> None:
+    tracked.write(
+        "mlx.yaml",
+        tracked.read("mlx.yaml").replace("- data/folder  ", "- ${where}/folder  ")
+        + "vars: [{where: data}]\n",
+    )
+    before = tracked.read("mlx.yaml")
+    with tracked.repo() as repo, pytest.raises(InputError, match="by a template"):
+        mv(repo, "data/folder", "elsewhere")
+    assert tracked.read("mlx.yaml") == before
+    assert tracked.path("data/folder").is_dir()
+    assert not tracked.path("elsewhere").exists()

@@ -24,7 +24,7 @@ stages:
     deps: [made.txt]
     outs: [after.txt]
   make:
-    cmd: for i in $(seq 900); do if [ -e "$GO" ]; then break; fi; sleep 0.02; done; echo x > made.txt
+    cmd: until [ -e "$GO" ]; do sleep 0.02; done; echo x > made.txt
     outs: [made.txt]
 """
 

@@ -157,6 +157,10 @@ def test_a_script_is_asked_in_each_run_and_a_program_once(
     text = Path(memory).read_text()
     Path(memory).write_text(text.replace(first, "cpython 9.9"))
     assert Interpreter(memory, str(tmp_path))() == "cpython 9.9"  # remembered, not asked
+    known = json.loads(Path(memory).read_text())
+    known["interpreters"][str(pythons.folder / "python")][1] += 1
+    Path(memory).write_text(json.dumps(known))
+    assert Interpreter(memory, str(tmp_path))() == first  # another file stands there now
     Path(memory).write_text("{")
     assert Interpreter(memory, str(tmp_path))() == first
     assert Path(memory).read_text() == text  # quietly made again

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from sandbox import Project
 
@@ -106,4 +108,17 @@ def test_a_repository_remembers_and_notices_edits(project: Project) -> None:
         assert repo.cache.memo("parsed mlx.yaml")
     project.write("mlx.yaml", "stages: {s: {cmt: echo}}\n")
     with project.repo() as repo, pytest.raises(InputError, match="cmt"):
+        _ = repo.declared
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "pipe", "huge"])
+def test_a_values_file_that_would_never_end_is_refused(project: Project, target: str) -> None:
+    if target == "pipe":
+        os.mkfifo(project.path("pipe"))
+    elif target == "huge":
+        with open(project.path("huge"), "wb") as stream:
+            stream.truncate(1 << 40)
+    project.path("v.yaml").symlink_to(target)
+    project.write("mlx.yaml", "vars: [v.yaml]\nstages: {s: {cmd: 'echo ${x}'}}\n")
+    with project.repo() as repo, pytest.raises(InputError, match=r"v\.yaml is (no file|too large)"):
         _ = repo.declared

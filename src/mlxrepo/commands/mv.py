@@ -21,7 +21,7 @@ from mlxrepo.paths import (
 )
 from mlxrepo.pipeline.only import RUNNING, only_run
 from mlxrepo.repo import gitignore
-from mlxrepo.repo.declared import SECTIONS, declare
+from mlxrepo.repo.declared import SECTIONS, Declared, declare
 from mlxrepo.repo.layout import IGNORE_FILE, KEPT_BY_GIT
 from mlxrepo.repo.lockfile import DataRecord
 from mlxrepo.repo.moving import JOURNAL, Move, read_move, write_move
@@ -110,7 +110,7 @@ def _plan(repo: Repo, source: str, target: RepoPath, *, into: bool) -> Move:
     sources: dict[str, bytes] = {
         path: rewritten.get(path) or repo.read(path) for path in repo.project_paths
     }
-    declare(sources, lambda path: repo.file_at(path, None))
+    _refuse_left(declare(sources, lambda path: repo.file_at(path, None)), old)
     touched = {tracked.lock, *rewritten, *_ignore_files(repo, old, new, is_folder)}
     return Move(
         source, target, old, new, tracked.address, is_folder, tracked.lock,
@@ -214,6 +214,21 @@ def _rewritten(repo: Repo, old: RepoPath, new: RepoPath) -> dict[RepoPath, bytes
         if after != before:
             found[file] = after
     return found
+
+
+def _refuse_left(declared: Declared, old: RepoPath) -> None:
+    """Refuse the move when a stage would still name the old path."""
+    for stage in declared.stages.values():
+        named = [(dep.path, dep.where) for dep in stage.deps]
+        named += [(ref.file, ref.where) for ref in stage.params]
+        for path, where in [*named, (stage.wdir, stage.where)]:
+            if is_inside(path, old):
+                raise InputError(
+                    f'stage {stage.address} names "{display(path)}" by a template, which mlx mv '
+                    "cannot rewrite",
+                    hint="write the path out in mlx.yaml, or move it by hand and mlx add it there",
+                    where=where,
+                )
 
 
 def _readers(repo: Repo, old: RepoPath) -> Iterator[str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache, cached_property
 
 from mlxrepo.errors import InputError
-from mlxrepo.paths import RepoPath, parent
+from mlxrepo.paths import RepoPath, display, parent
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo import gitignore, layout, parsed
 from mlxrepo.repo.declared import Declared, declare, parse_file
@@ -29,6 +31,8 @@ from mlxrepo.store.materialize import Workspace
 from mlxrepo.store.objects import FSYNC, LINKS, Batch, Store
 from mlxrepo.store.snapshot import Scan
 from mlxrepo.store.statcache import StatCache
+
+READ_MAX = 256 << 20  # bytes of a lockfile, a project file or one of values
 
 
 class Repo:
@@ -187,8 +191,19 @@ class Repo:
         return cache(lambda: self.declared_at(commit)), self.observed_at(commit)
 
     def read(self, path: str) -> bytes:
-        """Return a small file of the workspace."""
-        with open(self.full(path), "rb") as stream:
+        """Return a small file of the workspace; a link may lead to it, as anywhere in git.
+
+        Raises:
+            InputError: when it is a device or the like, or much too large to be small.
+        """
+        fd = os.open(self.full(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(fd, "rb") as stream:
+            found = os.fstat(fd)
+            if stat.S_ISDIR(found.st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+            if not stat.S_ISREG(found.st_mode) or found.st_size > READ_MAX:
+                what = "too large" if stat.S_ISREG(found.st_mode) else "no file"
+                raise InputError(f"{display(path)} is {what}: mlx does not read it")
             return stream.read()
 
     def file_at(self, path: str, commit: str | None) -> bytes | None:
