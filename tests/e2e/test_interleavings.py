@@ -361,7 +361,6 @@ def _stepper() -> Iterator[None]:
     Interleavings.stepper.close()
 
 
-@pytest.mark.xfail(reason="gc takes a folder for looked through that it only looked for")
 def test_what_is_added_while_gc_asks_what_is_needed_is_whole() -> None:
     """The new listing is found too late, and is all that names what the old one held."""
     story = Interleavings()
@@ -376,7 +375,7 @@ def test_what_is_added_while_gc_asks_what_is_needed_is_whole() -> None:
 
 
 def test_some_interleavings_lose_nothing() -> None:
-    few = settings(CALM, derandomize=True, max_examples=8, stateful_step_count=25)
+    few = settings(CALM, derandomize=True, max_examples=6, stateful_step_count=25)
     run_state_machine_as_test(Interleavings, settings=few)
 
 

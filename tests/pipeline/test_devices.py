@@ -21,8 +21,10 @@ def two() -> Iterator[str]:
     """Return two devices that no machine has, as CUDA_VISIBLE_DEVICES names them."""
     names = [f"GPU-{uuid.uuid4()}" for _ in range(2)]
     yield ",".join(names)
-    for device in Devices({VISIBLE: ",".join(names)}).all:
-        Path(Devices({})._path(device)).unlink(missing_ok=True)
+    for outer in ("", f"{','.join(names)};"):  # as the machine's, and inside a stage that has both
+        devices = Devices({VISIBLE: ",".join(names), LEASED: outer})
+        for device in devices.all:
+            Path(devices._path(device)).unlink(missing_ok=True)
 
 
 def names(text: str | None) -> list[str]:

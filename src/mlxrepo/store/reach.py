@@ -70,6 +70,7 @@ def mark(store: Store, keys: Iterable[bytes], live: set[bytes]) -> tuple[set[byt
             below = children(store, key)
             if below is None:
                 missing.add(key)
+                live.discard(key)  # it may be on its way: the next marking looks again
             else:
                 queue += below
     return fresh, missing
