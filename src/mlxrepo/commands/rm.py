@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,8 +11,9 @@ from mlxrepo.errors import InputError, Refused
 from mlxrepo.paths import RepoPath, ancestors, display, from_user, join, parent
 from mlxrepo.repo import gitignore
 from mlxrepo.repo.declared import SECTIONS
-from mlxrepo.repo.lockfile import DataRecord
+from mlxrepo.repo.lockfile import DataRecord, Records
 from mlxrepo.repo.observed import Tracked
+from mlxrepo.repo.placed import Placed
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.stage import Artifact
 from mlxrepo.repo.targets import parse_target
@@ -19,6 +21,7 @@ from mlxrepo.repo.trash import to_trash
 from mlxrepo.repo.update import recorded_entry
 from mlxrepo.store.compare import presence
 from mlxrepo.store.materialize import Plan, Side, plan
+from mlxrepo.store.objects import Batch
 from mlxrepo.store.snapshot import Scan
 from mlxrepo.store.subtree import find, replace
 from mlxrepo.store.tree import Entry
@@ -83,9 +86,8 @@ def rm(
     for steps in plans:
         left = tuple(path for path in steps.remove if path not in set(unsaved))
         repo.workspace().apply(steps._replace(remove=left))
-    for item in chosen:
-        _forget(repo, item)
-        touched.add(item.tracked.lock)
+    _forget(repo, chosen)
+    touched.update(item.tracked.lock for item in chosen)
     whole = [item.path for item in chosen if not item.below]
     repo.reveal(whole)
     touched.update(join(parent(path), gitignore.NAME) for path in whole)
@@ -139,25 +141,34 @@ def _plan(repo: Repo, item: _Chosen, scan: Scan, is_stored: Callable[[Entry], bo
     return plan(item.path, side, scan.tree, is_stored, top=item.tracked.path)
 
 
-def _forget(repo: Repo, item: _Chosen) -> None:
-    """Take a path out of its lockfile and of what is placed."""
-    tracked, store = item.tracked, repo.store
-    if not item.below:
-        with repo.recording(tracked.lock) as (records, placed):
-            records.pop(tracked.address, None)
-            placed.pop(tracked.path, None)
-        return
-    with store.batch() as batch, repo.recording(tracked.lock) as (records, placed):
-        old = recorded_entry(records, tracked)
-        entry = replace(store.tree, batch.put_tree, old, item.below, None)
-        noted = placed.get(tracked.path)
-        if find(store.tree, noted, item.below):
-            noted = replace(store.tree, batch.put_tree, noted, item.below, None)
-        batch.publish()
-        assert entry is not None  # only a part was taken out of the tree
-        records[tracked.address] = DataRecord(tracked.path, entry)
-        if noted is not None:
-            placed[tracked.path] = noted
+def _forget(repo: Repo, chosen: list[_Chosen]) -> None:
+    """Take paths out of their lockfile and of what is placed: all of a lockfile at once."""
+    for lock in dict.fromkeys(item.tracked.lock for item in chosen):
+        mine = [item for item in chosen if item.tracked.lock == lock]
+        with ExitStack() as stack:
+            parts = any(item.below for item in mine)
+            batch = stack.enter_context(repo.store.batch()) if parts else None
+            records, placed = stack.enter_context(repo.recording(lock))
+            for item in mine:
+                if batch is not None and item.below:
+                    _forget_part(repo, item, batch, records, placed)
+                else:
+                    records.pop(item.tracked.address, None)
+                    placed.pop(item.tracked.path, None)
+
+
+def _forget_part(repo: Repo, item: _Chosen, batch: Batch, records: Records, placed: Placed) -> None:
+    tracked, read = item.tracked, repo.store.tree
+    old = recorded_entry(records, tracked)
+    entry = replace(read, batch.put_tree, old, item.below, None)
+    noted = placed.get(tracked.path)
+    if find(read, noted, item.below):
+        noted = replace(read, batch.put_tree, noted, item.below, None)
+    assert entry is not None  # only a part was taken out of the tree
+    records[tracked.address] = DataRecord(tracked.path, entry)
+    if noted is not None:
+        placed[tracked.path] = noted
+    batch.publish()  # the next part of the same tree reads what was just written
 
 
 def _undeclare(repo: Repo, chosen: list[_Chosen]) -> set[RepoPath]:
