@@ -86,10 +86,11 @@ def rm(
     for steps in plans:
         left = tuple(path for path in steps.remove if path not in set(unsaved))
         repo.workspace().apply(steps._replace(remove=left))
-    _forget(repo, chosen)
-    touched.update(item.tracked.lock for item in chosen)
     whole = [item.path for item in chosen if not item.below]
     repo.reveal(whole)
+    # Last: while it is recorded, the same command finds what is left to do.
+    _forget(repo, chosen)
+    touched.update(item.tracked.lock for item in chosen)
     touched.update(join(parent(path), gitignore.NAME) for path in whole)
     return Removed(
         tuple(item.path for item in chosen), kept, trash, tuple(repo.git.uncommitted(touched))
