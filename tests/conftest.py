@@ -17,13 +17,20 @@ _IDENTITY = {
 }
 
 
+# What tells a program who watches it: a CI job sets these, a terminal does not.
+_WATCHERS = {
+    *("CI", "TERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE"),
+    *("TTY_COMPATIBLE", "TTY_INTERACTIVE", "CUDA_VISIBLE_DEVICES"),
+}
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the user's git settings, mlx settings and hooks' variables out of every test."""
+    """Keep the settings of git, mlx, hooks, a terminal or a CI job out of every test."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.startswith(("GIT_", "MLXREPO_")):
+            if name.startswith(("GIT_", "MLXREPO_")) or name in _WATCHERS:
                 patch.delenv(name)
         patch.setenv("HOME", str(home))
         patch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
