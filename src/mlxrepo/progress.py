@@ -17,6 +17,9 @@ class Progress(Protocol):
     def done(self) -> None:
         """End the piece of work begun last."""
 
+    def note(self, text: str) -> None:
+        """Tell what the user has to know while it goes on, such as whom it waits for."""
+
 
 class Silent:
     """The progress of somebody who does not watch."""
@@ -28,6 +31,9 @@ class Silent:
         """Ignore it."""
 
     def done(self) -> None:
+        """Ignore it."""
+
+    def note(self, text: str) -> None:
         """Ignore it."""
 
 

@@ -19,7 +19,6 @@ from mlxrepo.cli import console, units
 from mlxrepo.cli.bar import Bar
 from mlxrepo.cli.screen import Screen
 from mlxrepo.cli.tables import cell_width, markdown_table, table
-from mlxrepo.progress import SILENT
 
 SCREEN = Screen(cwd="/")
 Capture = pytest.CaptureFixture[str]
@@ -232,7 +231,11 @@ def test_no_bar_for_who_asked_for_quiet_or_json(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", Terminal())
     assert isinstance(console.progress(SCREEN), Bar)
-    assert console.progress(Screen("/", **asked)) is SILENT
+    progress = console.progress(Screen("/", **asked))
+    progress.start("work")
+    assert not isinstance(progress, Bar)
+    progress.note("waits for somebody")
+    assert ("waits" in sys.stderr.getvalue()) is not asked.get("quiet", False)  # type: ignore[attr-defined]
 
 
 BARRED = """
@@ -296,7 +299,7 @@ def test_short_work_shows_nothing_and_loads_no_rich() -> None:
 
 def test_a_bar_that_is_closed_early_never_appears() -> None:
     shown: list[object] = []
-    bar = Bar(shown, after=0.05)  # type: ignore[arg-type]
+    bar = Bar(shown, print, after=0.05)  # type: ignore[arg-type]
     bar.start("work")
     bar.close()
     bar.advance()

@@ -16,8 +16,7 @@ from mlxrepo.commands.repro import repro
 from mlxrepo.commands.rm import rm
 from mlxrepo.commands.status import status
 from mlxrepo.errors import EnvironmentFailed, InputError, Refused
-from mlxrepo.paths import RepoPath
-from mlxrepo.pipeline.only import RUNNING, only_run
+from mlxrepo.paths import ROOT, RepoPath
 
 STAGES = """\
 stages:
@@ -257,8 +256,8 @@ def test_a_dry_run_says_the_same_and_does_nothing(tracked: Project) -> None:
 def test_it_waits_for_nobody_and_disturbs_no_run(tracked: Project) -> None:
     with (
         tracked.repo() as repo,
-        only_run(repo.worktree_file(RUNNING)),
-        pytest.raises(EnvironmentFailed, match="repro is running"),
+        repo.claims("mlx repro").wait((), print, shared=[ROOT]),
+        pytest.raises(EnvironmentFailed, match=r"worktree is in use by process \d+ \(mlx repro\)"),
     ):
         tracked.do(mv, "data/one.csv", "uno.csv")
     assert tracked.do(mv, "data/one.csv", "uno.csv").new == "uno.csv"

@@ -59,7 +59,7 @@ def test_a_failure_brings_the_last_outs_back_and_keeps_what_failed(
     assert set(aside.put_back()) == set(OUTS)
     assert is_good(pipe)
     assert pipe.kept_by_runs() == {"one.txt": "half\n", "b.txt": "b\n", "new.txt": "new\n"}
-    assert recover(repo) == []
+    assert recover(repo, repo.claims("mlx repro")) == []
 
 
 def test_a_success_leaves_nothing_aside(pipe: Pipeline, repo: Repo, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_success_leaves_nothing_aside(pipe: Pipeline, repo: Repo, tmp_path: Pa
     assert kept == [str(tmp_path / "trash/one.txt")]
     assert Path(kept[0]).read_text() == "good\n"
     assert pipe.kept_by_runs() == {}
-    assert recover(repo) == []
+    assert recover(repo, repo.claims("mlx repro")) == []
     assert pipe.read("one.txt") == "half\n"
 
 
@@ -95,7 +95,7 @@ def test_a_kill_between_any_two_moves_is_mended_by_the_next_run(
     with pytest.raises(Killed):
         aside.put_back()
     monkeypatch.undo()
-    recover(repo)
+    recover(repo, repo.claims("mlx repro"))
     assert is_good(pipe)
     assert pipe.kept_by_runs() == {"one.txt": "half\n", "b.txt": "b\n", "new.txt": "new\n"}
 
@@ -114,7 +114,7 @@ def test_an_error_on_the_way_puts_back_what_was_moved(
     with pytest.raises(PermissionError):
         take(repo)
     assert is_good(pipe)
-    assert recover(repo) == []
+    assert recover(repo, repo.claims("mlx repro")) == []
 
 
 def test_what_was_set_aside_is_found_after_the_project_was_moved(
@@ -123,7 +123,7 @@ def test_what_was_set_aside_is_found_after_the_project_was_moved(
     take(repo)
     pipe.root.rename(tmp_path / "elsewhere")
     moved = Project(tmp_path / "elsewhere")
-    assert recover(moved.repo()) == OUTS[:2]
+    assert recover(moved.repo(), moved.repo().claims("mlx repro")) == OUTS[:2]
     assert (tmp_path / "elsewhere/one.txt").read_text() == "good\n"
 
 
@@ -132,10 +132,10 @@ def test_worktrees_recover_their_own_outs_only(pipe: Pipeline, repo: Repo) -> No
     other = pipe.project.worktree("other")
     (other.root / "one.txt").write_text("other\n")
     take(repo)
-    assert recover(other.repo()) == []
+    assert recover(other.repo(), other.repo().claims("mlx repro")) == []
     assert other.read("one.txt") == "other\n"
     assert not pipe.path("one.txt").exists()
-    recover(repo)
+    recover(repo, repo.claims("mlx repro"))
     assert is_good(pipe)
 
 

@@ -135,17 +135,6 @@ def test_a_killed_shell_fails_the_stage_and_its_child_goes_too(disturbed: Distur
     assert disturbed.outs() == GOOD_OUTS
 
 
-def test_a_second_run_is_refused_while_one_is_on_its_way(disturbed: Disturbed) -> None:
-    second = disturbed.pipe.project.mlx("repro")
-    assert second.returncode == 5
-    assert str(disturbed.mlx.pid) in second.stderr
-    assert disturbed.pipe.project.mlx("status").returncode == 0
-    assert disturbed.pipe.project.mlx("repro", "--dry-run").returncode == 0
-    assert is_running(disturbed.child)
-    disturbed.mlx.send_signal(signal.SIGINT)
-    assert disturbed.end()[0] == 130
-
-
 def test_a_reader_that_leaves_stops_the_run_and_outs_are_put_back(
     pipe: Pipeline, tmp_path: Path
 ) -> None:

@@ -34,9 +34,15 @@ class Bar:
     thread.
     """
 
-    def __init__(self, shown: list[Live], after: float = AFTER_SECONDS) -> None:
-        """Make a bar that puts its display into `shown` while it is on the screen."""
+    def __init__(
+        self, shown: list[Live], say: Callable[[str], None], after: float = AFTER_SECONDS
+    ) -> None:
+        """Make a bar that puts its display into `shown` while it is on the screen.
+
+        `say` prints a line beside it.
+        """
         self._shown = shown
+        self.note = say
         self._after = after
         self._works: list[_Work] = []
         self._lock = threading.RLock()

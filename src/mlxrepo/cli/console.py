@@ -19,7 +19,7 @@ import click
 
 from mlxrepo.cli.screen import Screen
 from mlxrepo.errors import EnvironmentFailed
-from mlxrepo.progress import SILENT, Progress
+from mlxrepo.progress import SILENT, Progress, Silent
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -186,16 +186,29 @@ def progress(screen: Screen) -> Progress:
 
     The bar goes away by itself with the verb, also when the verb fails.
     """
-    if screen.quiet or screen.json or not wants_bar(os.environ, sys.stderr.isatty()):
+    if screen.quiet:
         return SILENT
+    if screen.json or not wants_bar(os.environ, sys.stderr.isatty()):
+        return _Spoken(screen)
     # Most commands end before they need it, or nobody watches.
     from mlxrepo.cli.bar import Bar
 
-    bar = Bar(_around)
+    bar = Bar(_around, lambda text: say(screen, text))
     context = click.get_current_context(silent=True)
     if context is not None:
         context.call_on_close(bar.close)
     return bar
+
+
+class _Spoken(Silent):
+    """The progress of somebody who sees no bar: it tells what there is to know."""
+
+    def __init__(self, screen: Screen):
+        self._screen = screen
+
+    def note(self, text: str) -> None:
+        """Tell it on stderr."""
+        say(self._screen, text)
 
 
 def live_view(screen: Screen) -> View | None:

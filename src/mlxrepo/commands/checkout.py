@@ -9,6 +9,7 @@ from typing import NamedTuple
 from mlxrepo.errors import InputError, ObjectMissing, Refused
 from mlxrepo.paths import RepoPath, ancestors, display, is_inside, parent
 from mlxrepo.progress import SILENT, Progress
+from mlxrepo.repo.claims import Held
 from mlxrepo.repo.declared import SECTIONS
 from mlxrepo.repo.observed import Tracked
 from mlxrepo.repo.owned import refuse_links
@@ -77,6 +78,42 @@ def checkout(
         Refused: when unsaved files are in the way; nothing has been touched then.
         CannotDecide: when there is no such revision.
     """
+    claims = repo.claims("mlx checkout")
+    work = _look(repo, targets, rev, progress)
+    while isinstance(claim := claims.take(work.tops), Held):
+        claims.wait(work.tops, progress.note).release()
+        repo.forget()  # the stage that was waited for has made and recorded something else
+        work = _look(repo, targets, rev, progress)
+    with claim:
+        trash = _make_room(repo, work.plans, work.made, force=force)
+        _hide(repo, [item for item in work.items if not _is_done(item)])
+        _apply(repo, work.plans, progress)
+        _note(repo, work.items, work.forgotten)
+    return CheckedOut(
+        written=tuple(write.path for steps in work.plans for write in steps.write),
+        removed=tuple(path for steps in work.plans for path in steps.remove),
+        kept=tuple(path for steps in work.plans for path in steps.kept),
+        missing=tuple(_missing(work.items)),
+        files=sum(write.entry.files for steps in work.plans for write in steps.write),
+        trash=trash,
+    )
+
+
+class _Work(NamedTuple):
+    """What is to be done: `tops` are the tracked paths that change, `made` those that are outs.
+
+    `forgotten` are placed and no longer recorded.
+    """
+
+    items: list[_Item]
+    forgotten: list[RepoPath]
+    plans: list[Plan]
+    tops: set[RepoPath]
+    made: set[RepoPath]
+
+
+def _look(repo: Repo, targets: Sequence[str], rev: str | None, progress: Progress) -> _Work:
+    """Compare the workspace with what is recorded."""
     declared, observed = repo.views(rev)
     chosen = [
         (item, path)
@@ -94,18 +131,7 @@ def checkout(
         changed = [item for item in (*behind, *items) if not _is_done(item)]
         plans = [_plan(item, scan, batch.has_entry) for item in changed]
     made = {item.path for item, _ in chosen if item.role not in SECTIONS}
-    trash = _make_room(repo, plans, made, force=force)
-    _hide(repo, [item for item in items if not _is_done(item)])
-    _apply(repo, plans, progress)
-    _note(repo, items, forgotten)
-    return CheckedOut(
-        written=tuple(write.path for steps in plans for write in steps.write),
-        removed=tuple(path for steps in plans for path in steps.remove),
-        kept=tuple(path for steps in plans for path in steps.kept),
-        missing=tuple(_missing(items)),
-        files=sum(write.entry.files for steps in plans for write in steps.write),
-        trash=trash,
-    )
+    return _Work(items, forgotten, plans, {item.top for item in changed}, made)
 
 
 def _is_done(item: _Item) -> bool:

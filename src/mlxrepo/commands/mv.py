@@ -19,7 +19,6 @@ from mlxrepo.paths import (
     name_of,
     parent,
 )
-from mlxrepo.pipeline.only import RUNNING, only_run
 from mlxrepo.repo import gitignore
 from mlxrepo.repo.declared import SECTIONS, Declared, declare
 from mlxrepo.repo.layout import IGNORE_FILE, KEPT_BY_GIT
@@ -62,7 +61,7 @@ def mv(repo: Repo, source: str, target: str, *, dry_run: bool = False) -> Moved:
         EnvironmentFailed: when a run is on its way, or the target is on another disk.
     """
     asked = _source(repo, source), from_user(target, repo.root, repo.cwd)
-    with only_run(repo.worktree_file(RUNNING)):
+    with repo.claim_alone("mlx mv"):
         move = read_move(repo)
         if move is None:
             move = _plan(repo, *asked, into=target.endswith("/"))

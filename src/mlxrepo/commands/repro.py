@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlxrepo.globs import fixed_folder, is_glob
-from mlxrepo.paths import RepoPath, ancestors, is_inside
+from mlxrepo.paths import ROOT, RepoPath, ancestors, is_inside
 from mlxrepo.pipeline.aside import recover
 from mlxrepo.pipeline.check import check
 from mlxrepo.pipeline.decide import MAY_RUN, RUN, UP_TO_DATE, Rules
 from mlxrepo.pipeline.engine import Engine
 from mlxrepo.pipeline.graph import Graph, build_graph, read_paths
 from mlxrepo.pipeline.judge import Judge
-from mlxrepo.pipeline.only import RUNNING, only_run
 from mlxrepo.pipeline.preview import preview
 from mlxrepo.pipeline.report import Listener, StageReport
 from mlxrepo.pipeline.resources import cores
 from mlxrepo.pipeline.select import Selection, select
 from mlxrepo.progress import SILENT, Progress
+from mlxrepo.repo.claims import Claim
 from mlxrepo.repo.declared import SECTIONS, lock_path
 from mlxrepo.repo.lockfile import Records
 from mlxrepo.repo.placed import Placed
@@ -89,7 +89,7 @@ def repro(
     Raises:
         InputError: for a circle, an unknown target, or an input that is nowhere; before anything
             runs.
-        EnvironmentFailed: when another run is on its way in this worktree.
+        EnvironmentFailed: when a stage is in the hands of the run that started this one.
     """
     graph = build_graph(repo.declared)
     asked = _selection(repo, targets, options)
@@ -101,8 +101,8 @@ def repro(
         _check(judge, graph, chosen)
         return Repro(tuple(preview(judge, graph, chosen)))
     jobs = options.jobs or repo.settings.number("jobs", cores())
-    with only_run(repo.worktree_file(RUNNING)):
-        recovered = recover(repo)
+    with _running(repo, progress):
+        recovered = recover(repo, repo.claims("mlx repro"))
         _check(Judge(repo, rules=rules, progress=progress), graph, chosen)
         updated = _record_changed(repo, graph, chosen, options)
         judge = Judge(repo, rules=rules, acts=True, progress=progress)
@@ -115,6 +115,11 @@ def repro(
     failed = any(report.error is not None for report in reports)
     to_commit = not idle and not failed and repo.git.is_dirty()
     return Repro(tuple(reports), updated, unversioned, forgotten, tuple(recovered), to_commit)
+
+
+def _running(repo: Repo, progress: Progress) -> Claim:
+    """Say that a run is on its way in this worktree, with others; wait while it is rearranged."""
+    return repo.claims("mlx repro").wait((), progress.note, shared=[ROOT])
 
 
 def _selection(repo: Repo, targets: Sequence[str], options: Options) -> Selection:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from mlxrepo.errors import EnvironmentFailed, InputError, MlxError, Refused
 from mlxrepo.files import make_folder, remove_quietly
 from mlxrepo.paths import TEMP_PREFIX, display, is_inside
-from mlxrepo.pipeline.only import RUNNING, only_run
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.git import Git, find
 from mlxrepo.repo.moving import (
@@ -74,7 +73,7 @@ def store_move(
     _refuse_links(repo, old)
     if dry_run:
         return StoreMoved(old, new, len(list_objects(Store(old))), _others(repo, old), False)
-    with only_run(repo.worktree_file(RUNNING)):
+    with repo.claim_alone("mlx store move"):
         write_store_move(repo, StoreMove(old, new))
         _open_target(repo, new)
         keys = _copy(repo, old, new, progress)

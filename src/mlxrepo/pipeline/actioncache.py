@@ -26,11 +26,15 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The outs and metrics of an action; `made` says by whom, where and at which commit."""
+    """The outs and metrics of an action; `made` says by whom, where and at which commit.
+
+    `accepted`, by whom and why, is set where no run made it: such a result is in no cache.
+    """
 
     outs: tuple[Output, ...]
     metrics: Mapping[str, Mapping[str, Any]]
     made: Mapping[str, str] = field(default_factory=dict)
+    accepted: Mapping[str, str] | None = None
 
     @property
     def content(self) -> frozenset[tuple[str, str, str]]:

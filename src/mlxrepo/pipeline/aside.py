@@ -28,6 +28,7 @@ from mlxrepo.files import (
 from mlxrepo.paths import RepoPath, check_path, name_of
 from mlxrepo.pipeline.orphans import end_orphans
 from mlxrepo.reading import reflink
+from mlxrepo.repo.claims import Claim, Claims
 from mlxrepo.repo.layout import RUNS_FOLDER
 from mlxrepo.repo.repo import Repo
 
@@ -53,7 +54,7 @@ class Aside:
         self, repo: Repo, run: str, stage: str, slots: Sequence[Slot], *, flush: bool = True
     ):
         self._repo = repo
-        self._run = run
+        self.run = run
         self._stage = stage
         self._slots = slots
         self._flush = flush
@@ -93,13 +94,18 @@ class Aside:
         return aside
 
     @property
+    def paths(self) -> list[RepoPath]:
+        """Return the outs that this is about."""
+        return [slot.path for slot in self._slots]
+
+    @property
     def _manifest(self) -> str:
-        return self._repo.worktree_file(os.path.join(MANIFESTS, f"{self._run}.{self._stage}"))
+        return self._repo.worktree_file(os.path.join(MANIFESTS, f"{self.run}.{self._stage}"))
 
     def _base(self, home: str) -> str:
         if home == "local":
-            return self._repo.full(os.path.join(LOCAL, self._run, self._stage))
-        return self._repo.shared(RUNS_FOLDER, self._run, self._stage, "aside")
+            return self._repo.full(os.path.join(LOCAL, self.run, self._stage))
+        return self._repo.shared(RUNS_FOLDER, self.run, self._stage, "aside")
 
     def _place(self, number: int) -> str:
         return os.path.join(self._base(self._slots[number].home), str(number))
@@ -154,7 +160,7 @@ class Aside:
     @property
     def failed(self) -> str:
         """Return the folder that keeps what a failed stage left."""
-        return self._repo.shared(RUNS_FOLDER, self._run, self._stage, "failed")
+        return self._repo.shared(RUNS_FOLDER, self.run, self._stage, "failed")
 
     def discard(self, keep: Iterable[RepoPath], trash: str) -> list[str]:
         """Drop what was set aside, but move the paths in `keep` to the trash; return where to."""
@@ -199,19 +205,29 @@ def _home(repo: Repo, path: RepoPath, folder: str) -> str:
     return "run" if os.lstat(full).st_dev == os.stat(folder).st_dev else "local"
 
 
-def recover(repo: Repo) -> list[RepoPath]:
+def recover(repo: Repo, claims: Claims) -> list[RepoPath]:
     """End what runs that were killed left running, put their outs back, and return which moved.
 
-    Call it while no other run can be on its way in this worktree.
+    A run that is alive has a claim on its outs: those are left alone.
     """
+    moved: list[RepoPath] = []
+    for aside in left_behind(repo):
+        claim = claims.take(aside.paths, holder="mlx, putting back outs of a run that was killed")
+        if isinstance(claim, Claim):
+            with claim:
+                end_orphans(aside.run)
+                moved += aside.put_back()
+    return moved
+
+
+def left_behind(repo: Repo, run: str = "") -> list[Aside]:
+    """Return what other runs than `run` have set aside, or had when they were killed."""
     try:
         names = sorted(os.listdir(repo.worktree_file(MANIFESTS)))
     except FileNotFoundError:
         return []
-    left = [aside for name in names if (aside := _read(repo, name))]
-    for run in {aside._run for aside in left}:
-        end_orphans(run)
-    return [path for aside in left for path in aside.put_back()]
+    names = [name for name in names if not run or not name.startswith(f"{run}.")]
+    return [aside for name in names if (aside := _read(repo, name))]
 
 
 def _read(repo: Repo, name: str) -> Aside | None:

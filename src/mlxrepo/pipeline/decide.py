@@ -100,6 +100,9 @@ _SENTENCES: Mapping[str, Callable[[Reason], str]] = {
     "shell-added": lambda r: f"the shell is pinned now: {_known(r.new)}",
     "shell-removed": lambda r: "the shell is no longer pinned",
     "upstream": lambda r: f"{display(r.name)} may run first",
+    "merged": lambda r: "both sides of a merge ran it",
+    "accepted": lambda r: f"accepted by {display(r.name)}: {display(str(r.new))}",
+    "rests-on": lambda r: f"rests on {display(r.name)}, which was accepted",
     "out": lambda r: f"{display(r.name)} {r.new}",
     "param": _change,
     "param-added": lambda r: f"{r.name} is a new param",
@@ -148,8 +151,8 @@ def decide(
     reasons = differences(action, record)
     known: list[Result] = []
     if record is not None and record.key == action.key:
-        known = [Result(record.outs, record.metrics)]
-        reasons = _lost_outs(record.outs, present, rules)
+        known = [as_result(record)]
+        reasons = (*_unsettled(record), *_lost_outs(record.outs, present, rules))
         if not reasons:
             return Decision(action, UP_TO_DATE, (), known[0])
     # An out that persists is an input that no key names: only the record is about this one.
@@ -174,7 +177,7 @@ def decide_frozen(
     """
     frozen = (Reason("frozen"),)
     if record is not None:
-        result = Result(record.outs, record.metrics)
+        result = as_result(record)
         lost = _lost_outs(record.outs, present, rules)
         if not lost:
             return Decision(action, UP_TO_DATE, frozen, result)
@@ -189,6 +192,20 @@ def decide_frozen(
             where=action.stage.where,
         )
     return Decision(action, UP_TO_DATE, frozen)
+
+
+def as_result(record: StageRecord) -> Result:
+    """Return what a record says came out; who accepted it stays with it."""
+    accepted = (record.state or {}).get("accepted")
+    return Result(record.outs, record.metrics, accepted=accepted)
+
+
+def _unsettled(record: StageRecord) -> tuple[Reason, ...]:
+    """Say why a record does not count, although its key is that of the action.
+
+    `unverified`: a merge chose it. Whatever it says is brought here again before it counts.
+    """
+    return (Reason("merged"),) if (record.state or {}).get("unverified") else ()
 
 
 def _persists(stage: Stage) -> bool:

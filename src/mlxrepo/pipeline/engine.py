@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import cached_property
 
 from mlxrepo.errors import MlxError
+from mlxrepo.pipeline.claiming import CHANGED, CLAIMED, StageClaims
 from mlxrepo.pipeline.decide import BLOCKED, RESTORE, RUN, UP_TO_DATE, Decision
 from mlxrepo.pipeline.devices import Devices, Lease, holder
 from mlxrepo.pipeline.executor import Finished, LocalExecutor
@@ -22,16 +23,16 @@ from mlxrepo.pipeline.hide import Hider
 from mlxrepo.pipeline.interrupts import uninterrupted
 from mlxrepo.pipeline.job import Job, OnLine, how_it_ended
 from mlxrepo.pipeline.judge import Judge
+from mlxrepo.pipeline.maker import maker
 from mlxrepo.pipeline.pending import IDLE_SECONDS, Done, Pending
 from mlxrepo.pipeline.recording import Recorder, make_record
 from mlxrepo.pipeline.report import Event, Listener, StageReport
 from mlxrepo.pipeline.resources import GPU, demand, totals
 from mlxrepo.pipeline.restore import restore_outs
 from mlxrepo.pipeline.schedule import Schedule
+from mlxrepo.repo.claims import LOOK_SECONDS
 from mlxrepo.repo.lockfile import StageRecord
 from mlxrepo.repo.stage import Stage
-
-LOOK_SECONDS = 0.25  # at devices that other processes hold
 
 
 class Engine:
@@ -61,6 +62,7 @@ class Engine:
         self._running: dict[Future[Finished], Job] = {}
         self._decided: dict[str, Decision] = {}  # to run, when their turn comes
         self._no_device_until = 0.0
+        self._claimed = StageClaims(self.repo, self.run_id)
         self._told: dict[str, str] = {}
 
     def run(self, addresses: Iterable[str]) -> list[StageReport]:
@@ -89,7 +91,10 @@ class Engine:
         """Do the next thing there is to do; say whether there was one."""
         if self._pending.is_due:
             self._commit()
+        if self._claimed.is_many:
+            self._flush()
         if self._goes_on:
+            self._look_again()
             if self._start_next():
                 return True
             address = self._schedule.take() if self._schedule.has_room else None
@@ -101,7 +106,9 @@ class Engine:
                 self._finish(self._running.pop(future), future)
             return True
         self._commit()
-        if self._goes_on and self._schedule.waiting:  # for devices that others hold
+        others = self._claimed.is_waiting or self._schedule.waiting
+        if self._goes_on and others:
+            self._flush()
             time.sleep(LOOK_SECONDS)
             return True
         return False
@@ -126,8 +133,50 @@ class Engine:
             try:
                 self._commit()
             finally:
-                self._recorder.flush()
+                self._flush()
+                self._claimed.close()
                 self.judge.save()
+
+    def _flush(self) -> None:
+        """Write what is to be recorded; others may have it then."""
+        self._recorder.flush()
+        self._claimed.release_recorded()
+
+    # company
+
+    def _claim(self, decision: Decision) -> bool:
+        """Claim what a stage writes and reads; if that fails decide about it anew, now or soon."""
+        address = decision.action.stage.address
+        found = self._claimed.take(decision.action)
+        if found is CLAIMED:
+            return True
+        if found is CHANGED:
+            self._reload()
+            self._schedule.again(address)
+            return False
+        self._tell_wait(address, str(found))
+        self._schedule.later(address)
+        return False
+
+    def _look_again(self) -> None:
+        """Decide anew about stages that others had."""
+        held = self._claimed.due()
+        if held:
+            self._reload()
+            for address in held:
+                self._schedule.again(address)
+
+    def _tell_wait(self, address: str, what: str) -> None:
+        if self._told.get(address) != what:
+            self._told[address] = what
+            self.listener(Event("note", address, f"waits for {what}"))
+
+    def _reload(self) -> None:
+        self._commit()
+        self._flush()
+        if not self.repo.is_observed_now:
+            self.repo.forget()
+        self.judge.reload()
 
     # deciding
 
@@ -139,6 +188,8 @@ class Engine:
             return
         try:
             decision = self.judge.decide(stage)
+            if decision.word == RESTORE and not self._claim(decision):
+                return
             if decision.word == RUN:
                 wanted, notes = demand(stage, self._totals)
                 self._schedule.want(stage.address, wanted)
@@ -149,6 +200,7 @@ class Engine:
             notes = self._restore(decision) if decision.word == RESTORE else ()
             self._note_known(decision)
         except MlxError as error:
+            self._claimed.release(stage.address)
             self._fail(StageReport(stage.address, "failed", error=error))
             return
         outcome = "restored" if decision.word == RESTORE else UP_TO_DATE
@@ -174,6 +226,7 @@ class Engine:
         )
         self._note(stage, record, same_roles=same_roles)
         self._recorder.note(stage, record)
+        self._claimed.recorded(stage.address)
 
     def _note(self, stage: Stage, record: StageRecord, *, same_roles: bool) -> None:
         """Count a stage as recorded so, for those that need it."""
@@ -194,13 +247,17 @@ class Engine:
             return False
         stage = self.graph.stages[address]
         try:
+            if not self._claim(self._decided[address]):
+                return True
             lease = self._lease(stage)
             if stage.resources.gpus and lease is None:
+                self._claimed.release(address)
                 self._schedule.put_back(address)
                 self._no_device_until = time.monotonic() + LOOK_SECONDS
                 return True
             self._start(self._decided.pop(address), lease)
         except MlxError as error:
+            self._claimed.release(address)
             self._fail(StageReport(address, "failed", error=error))
         return True
 
@@ -211,9 +268,8 @@ class Engine:
         lease = self._devices.lease(stage.resources.gpus, holder(stage.address))
         if lease is None:
             held = "; ".join(self._devices.holders())
-            if held and self._told.get(stage.address) != held:
-                self._told[stage.address] = held
-                self.listener(Event("note", stage.address, f"waits for a GPU: {held}"))
+            if held:
+                self._tell_wait(stage.address, f"a GPU: {held}")
         return lease
 
     def _start(self, decision: Decision, lease: Lease | None) -> None:
@@ -234,13 +290,15 @@ class Engine:
     def _wait(self) -> set[Future[Finished]]:
         """Wait for stages to end; what is known is written when nothing else is to be done."""
         waits = [self._recorder.due_in(), IDLE_SECONDS if self._pending.is_open else None]
-        if self._goes_on and self._schedule.waiting and self._no_device_until:
+        no_device = self._schedule.waiting and self._no_device_until
+        if self._goes_on and (no_device or self._claimed.is_waiting):
             waits.append(LOOK_SECONDS)
         timeout = min((seconds for seconds in waits if seconds is not None), default=None)
         done, _ = wait(self._running, timeout, FIRST_COMPLETED)
         if not done:
             self._commit()
-        self._recorder.flush_if_due()
+        if self._recorder.due_in() == 0.0:
+            self._flush()
         return done
 
     def _finish(self, job: Job, future: Future[Finished]) -> None:
@@ -257,6 +315,7 @@ class Engine:
             record = make_record(self.repo, decision.action, result)
         except MlxError as error:
             job.give_up()
+            self._claimed.release(stage.address)
             why = decision.why
             self._fail(
                 StageReport(stage.address, "failed", decision.reasons, why, error=error, tail=tail)
@@ -265,6 +324,7 @@ class Engine:
         except BaseException:
             job.give_up()
             raise
+        self._claimed.share(stage.address)
         self._note(stage, record, same_roles=True)
         self._pending.add(Done(job, finished, result, record))
         self._schedule.done(stage.address)
@@ -289,6 +349,7 @@ class Engine:
             action = decision.action
             self.judge.actions.put(action.key, action.describe(), done.result)
         self._recorder.note(stage, done.record)
+        self._claimed.recorded(stage.address)
         return StageReport(
             stage.address,
             "ran",
@@ -303,17 +364,10 @@ class Engine:
     @cached_property
     def _maker(self) -> dict[str, str]:
         """Who makes results in this run, where, with what, and at which commit."""
-        git = self.repo.git
-        commit = git.run("rev-parse", "--verify", "--quiet", "HEAD", accept=(0, 1, 128))[1]
-        email = git.run("config", "user.email", accept=(0, 1))[1]
-        machine = os.uname()
         return {
-            "by": email.decode("utf-8", "replace").strip(),
-            "host": machine.nodename,
-            "commit": commit.decode().strip(),
+            **maker(self.repo.git),
             "run": self.run_id,
             "interpreter": self.judge.inputs.interpreter() or "",
-            "platform": f"{machine.sysname} {machine.machine}",
         }
 
     # telling

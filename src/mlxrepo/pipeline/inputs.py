@@ -70,6 +70,12 @@ class Inputs:
             self._track(tracked, known)
         return known
 
+    def reload(self) -> None:
+        """Read anew what is recorded and placed: others may have changed it."""
+        self._below.clear()
+        self.__dict__.pop("_tracked", None)
+        self.__dict__.pop("placed", None)
+
     def note_outs(self, stage: Stage, outs: tuple[Output, ...]) -> None:
         """Take note that a stage's outs are here, and recorded so, from now on."""
         for out in outs:

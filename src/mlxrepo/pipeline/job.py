@@ -16,8 +16,8 @@ from mlxrepo.pipeline.decide import Decision
 from mlxrepo.pipeline.devices import Lease
 from mlxrepo.pipeline.executor import Finished, LocalExecutor, Task
 from mlxrepo.pipeline.inputs import Inputs
-from mlxrepo.pipeline.orphans import RUN_VARIABLE
 from mlxrepo.pipeline.restore import bring_inputs
+from mlxrepo.repo.claims import RUN_VARIABLE
 from mlxrepo.repo.layout import RUNS_FOLDER
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.stage import Stage

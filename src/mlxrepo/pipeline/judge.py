@@ -10,6 +10,7 @@ from mlxrepo.pipeline.decide import (
     UP_TO_DATE,
     Decision,
     Rules,
+    as_result,
     decide,
     decide_frozen,
 )
@@ -37,15 +38,23 @@ class Judge:
         progress: Progress = SILENT,
     ):
         self.repo = repo
-        self.records: dict[str, StageRecord] = repo.observed.stages()
         self.inputs = Inputs(repo, progress=progress, allow_missing=rules.allow_missing)
         self.actions = ActionCache(repo.shared(ACTIONS_FOLDER))
         self._rules = rules
         self._settled = Settled(repo, self.inputs)
         self._is_stored = repo.store.pin if acts else repo.store.is_whole
+        self._read_records()
+
+    def _read_records(self) -> None:
+        self.records: dict[str, StageRecord] = self.repo.observed.stages()
         self._by_key: dict[str, list[StageRecord]] = {}
         for record in self.records.values():
             self._by_key.setdefault(record.key, []).append(record)
+
+    def reload(self) -> None:
+        """Read anew what others may have recorded meanwhile."""
+        self._read_records()
+        self.inputs.reload()
 
     def is_settled(self, stage: Stage) -> bool:
         """Say whether a stage is up to date without asking why: nothing it touches was touched."""
@@ -90,8 +99,9 @@ class Judge:
     def _known(self, action: Action) -> list[Result]:
         """Return what came out of an action before: of the lockfile first, whatever the stage."""
         recorded = [
-            Result(record.outs, record.metrics)
+            as_result(record)
             for record in reversed(self._by_key.get(action.key, []))
+            if not record.state  # that is no run of this action
         ]
         results = self.actions.get(action.key)
         if not recorded and len({result.content for result in results}) > 1:
@@ -118,6 +128,6 @@ def by_history(repo: Repo, key: str, results: list[Result]) -> list[Result]:
                 continue  # somebody committed a lockfile that was not whole
             for record in records.values():
                 if isinstance(record, StageRecord) and record.key == key:
-                    named = Result(record.outs, record.metrics).content
+                    named = as_result(record).content
                     return sorted(results, key=lambda result: result.content != named)
     return results

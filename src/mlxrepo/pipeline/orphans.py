@@ -7,8 +7,8 @@ import signal
 import time
 
 from mlxrepo.errors import EnvironmentFailed
+from mlxrepo.repo.claims import RUN_VARIABLE
 
-RUN_VARIABLE = "MLXREPO_RUN"
 WAIT_SECONDS = 10.0
 
 

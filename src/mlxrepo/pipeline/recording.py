@@ -25,7 +25,7 @@ class Recorder:
         self._written = time.monotonic()
 
     def note(self, stage: Stage, record: StageRecord) -> None:
-        """Take a stage's record; it is on disk a second later if `flush_if_due` is called."""
+        """Take a stage's record; `due_in` says when it should be on disk."""
         self._rows.setdefault(lock_path(stage.file), {})[f"stage:{stage.name}"] = record
 
     def due_in(self) -> float | None:
@@ -33,11 +33,6 @@ class Recorder:
         if not self._rows:
             return None
         return max(0.0, self._written + WRITE_EVERY_SECONDS - time.monotonic())
-
-    def flush_if_due(self) -> None:
-        """Write what is noted unless that was done less than a second ago."""
-        if self.due_in() == 0.0:
-            self.flush()
 
     def flush(self) -> None:
         """Write what is noted: the rows are replaced in the lockfile as it is now."""
@@ -83,4 +78,5 @@ def make_record(repo: Repo, action: Action, result: Result) -> StageRecord:
             for out in sorted(action.stage.outs)
         ),
         metrics={file: values for file, values in metrics.items() if values},
+        state={"accepted": dict(result.accepted)} if result.accepted else None,
     )

@@ -108,6 +108,15 @@ class Schedule:
         self._release(address)
         self._queues.setdefault(demand, deque()).appendleft((-1, address))
 
+    def again(self, address: str) -> None:
+        """Hand a stage out once more: it has to be decided about anew."""
+        self._release(address)
+        heapq.heappush(self._ready, self._rank[address])
+
+    def later(self, address: str) -> None:
+        """Let a stage go that was handed out, until `again`; what it took is free meanwhile."""
+        self._release(address)
+
     def done(self, address: str) -> None:
         """Say that a stage is finished; those that only waited for it become ready."""
         self._release(address)

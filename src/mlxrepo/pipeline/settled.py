@@ -113,6 +113,7 @@ def _print(stage: Stage, record: StageRecord) -> str:
         stage.shell,
         stage.env,
         record.key,
+        record.state,
         [(out.path, out.kind, out.cache, out.entry.oid) for out in record.outs],
     )
     return fingerprint(repr(parts).encode("utf-8", "surrogateescape")).hex()

@@ -23,5 +23,6 @@ WORKTREE_FOLDER = "mlx/worktree"
 STAT_CACHE = "stat.sqlite"
 PLACED_FILE = "placed.json"
 MUTEX_FILE = "mutex"
+CLAIMS_FOLDER = "claims"
 
 GITATTRIBUTES_LINE = "mlx.lock -text merge=mlx diff=mlx"

@@ -10,10 +10,12 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache, cached_property
 
-from mlxrepo.errors import InputError
-from mlxrepo.paths import RepoPath, display, parent
+from mlxrepo.errors import EnvironmentFailed, InputError
+from mlxrepo.files import Stat, stat_of
+from mlxrepo.paths import ROOT, RepoPath, display, parent
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo import gitignore, layout, parsed
+from mlxrepo.repo.claims import Claim, Claims, Held
 from mlxrepo.repo.declared import Declared, declare, parse_file
 from mlxrepo.repo.git import Git, GitDirs, find
 from mlxrepo.repo.ignore import IgnoreRules
@@ -164,7 +166,21 @@ class Repo:
     def observed(self) -> Observed:
         """What the workspace's lockfiles say."""
         paths = [self._lock_beside(path) for path in self.project_paths]
-        return observe({p: self.read(p) for p in paths if os.path.exists(self.full(p))})
+        self._lock_stats = {path: self._lock_stat(path) for path in paths}
+        return observe({p: self.read(p) for p, found in self._lock_stats.items() if found})
+
+    @property
+    def is_observed_now(self) -> bool:
+        """Say whether `observed` is what the lockfiles say now: others write them too."""
+        if "observed" not in self.__dict__:
+            return False
+        return all(self._lock_stat(path) == found for path, found in self._lock_stats.items())
+
+    def _lock_stat(self, path: RepoPath) -> Stat | None:
+        try:
+            return stat_of(os.stat(self.full(path)))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     @staticmethod
     def _lock_beside(project_file: str) -> RepoPath:
@@ -240,6 +256,24 @@ class Repo:
             self.root, self.store, self.cache, rules=self.rules.digest, progress=progress
         )
 
+    def claims(self, holder: str, run: str = "") -> Claims:
+        """Return the claims of this worktree; others are told that `holder` has what is claimed."""
+        return Claims(self.worktree_file(layout.CLAIMS_FOLDER), holder, run)
+
+    def claim_alone(self, holder: str) -> Claim:
+        """Claim the whole worktree.
+
+        Raises:
+            EnvironmentFailed: when a run is on its way in it.
+        """
+        found = self.claims(holder).take([ROOT])
+        if isinstance(found, Held):
+            raise EnvironmentFailed(
+                f"this worktree is in use by {found.holder}",
+                hint="wait until it is done, then again",
+            )
+        return found
+
     def mutex(self, what: str) -> AbstractContextManager[None]:
         """Return the mutex of this worktree's committed files and of what is placed."""
         return mutex(self.worktree_file(layout.MUTEX_FILE), what)
@@ -256,15 +290,26 @@ class Repo:
             yield records, placed
             if records != before[0]:
                 write_owned(self.root, lock, encode_lock(records))
+                self._note_lock(lock, records)
             if placed != before[1]:
                 write_placed(self.worktree_file(layout.PLACED_FILE), placed)
-        self.__dict__.pop("observed", None)
 
     def _lock_now(self, path: RepoPath) -> Records:
+        """Return the records of a lockfile; it is read again when it is not as it was read last."""
+        if "observed" in self.__dict__ and path in self._lock_stats:
+            if self._lock_stat(path) == self._lock_stats[path]:
+                return dict(self.observed.locks.get(path, {}))
+            del self.observed  # somebody else wrote it
         try:
             return parse_lock(self.read(path), path)
         except FileNotFoundError:
             return {}
+
+    def _note_lock(self, path: RepoPath, records: Records) -> None:
+        """Take note of what was just written; call it under the mutex."""
+        if "observed" in self.__dict__:
+            self._lock_stats[path] = self._lock_stat(path)
+            self.observed = Observed({**self.observed.locks, path: dict(sorted(records.items()))})
 
     def update_lock(self, path: RepoPath, change: Callable[[Records], None]) -> None:
         """Change records of one lockfile: under the mutex, on what is on disk now."""

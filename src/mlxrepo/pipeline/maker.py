@@ -1,0 +1,24 @@
+"""Who makes something here: the person, the machine and the commit."""
+
+from __future__ import annotations
+
+import os
+
+from mlxrepo.repo.git import Git
+
+
+def maker(git: Git) -> dict[str, str]:
+    """Return `by` (the user's email of git), `host`, `commit` and `platform`; "" is unknown."""
+    commit = git.run("rev-parse", "--verify", "--quiet", "HEAD", accept=(0, 1, 128))[1]
+    machine = os.uname()
+    return {
+        "by": email(git),
+        "host": machine.nodename,
+        "commit": commit.decode().strip(),
+        "platform": f"{machine.sysname} {machine.machine}",
+    }
+
+
+def email(git: Git) -> str:
+    """Return the email that git commits with here, "" when none is set."""
+    return git.run("config", "user.email", accept=(0, 1))[1].decode("utf-8", "replace").strip()

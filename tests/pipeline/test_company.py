@@ -1,0 +1,219 @@
+"""Several mlx at once in one worktree: real processes, which wait for each other or do not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from pipeline_project import Pipeline, is_gone, until
+
+# Each stage notes that it ran; `slow` waits until it is let go on.
+PIPELINE = """
+stages:
+  first:
+    cmd: echo first >> "$RAN"; cp source.txt first.txt
+    deps: [source.txt]
+    outs: [first.txt]
+  slow:
+    cmd: echo slow >> "$RAN"; until [ -e "$GO" ]; do sleep 0.02; done; cat first.txt > slow.txt
+    deps: [first.txt]
+    outs: [slow.txt]
+  last:
+    cmd: echo last >> "$RAN"; cp slow.txt last.txt
+    deps: [slow.txt]
+    outs: [last.txt]
+  other:
+    cmd: |
+      echo other >> "$RAN"; echo '{"auc": 0.5}' > other.json
+    deps: [source.txt]
+    metrics: [other.json]
+"""
+
+
+class Company:
+    """A project whose stage `slow` runs until it is let go on; processes are started beside it."""
+
+    def __init__(self, pipe: Pipeline, tmp_path: Path):
+        self.pipe = pipe
+        self._go = tmp_path / "go"
+        self._ran = tmp_path / "ran"
+        pipe.write("source.txt", "1\n")
+        pipe.declare(PIPELINE)
+
+    def start(self, *words: str, **env: str) -> subprocess.Popen[str]:
+        return self.pipe.start(*words, GO=str(self._go), RAN=str(self._ran), **env)
+
+    def slow(self, *words: str) -> subprocess.Popen[str]:
+        """Start a run and wait until its stage `slow` is on its way."""
+        process = self.start("repro", *words)
+        until(lambda: "slow" in self.ran(), "the stage runs")
+        return process
+
+    def let_go(self) -> None:
+        self._go.touch()
+
+    def ran(self) -> list[str]:
+        """Return the stages whose commands were started, in order."""
+        return self._ran.read_text().split() if self._ran.exists() else []
+
+
+@pytest.fixture
+def company(pipe: Pipeline, tmp_path: Path) -> Company:
+    return Company(pipe, tmp_path)
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    """Read the next line of talk."""
+    assert process.stderr is not None
+    return process.stderr.readline()
+
+
+def until_said(process: subprocess.Popen[str], text: str) -> str:
+    """Read talk until a line has `text`."""
+    while text not in (line := said(process)):
+        assert line, f"it never said {text}"
+    return line
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    """Wait for a good end and return what was printed as the result."""
+    result, talk = process.communicate(timeout=60)
+    assert process.returncode == 0, talk
+    return result
+
+
+def outcomes(process: subprocess.Popen[str]) -> dict[str, str]:
+    """Wait for a good end of a run with --json and return what was done about each stage."""
+    found = json.loads(ended(process).splitlines()[-1])["stages"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_different_stages_run_side_by_side(company: Company) -> None:
+    first = company.slow("slow")
+    assert outcomes(company.start("--json", "repro", "other")) == {"other": "ran"}
+    assert first.poll() is None
+    company.let_go()
+    ended(first)
+    assert company.pipe.recorded() == {"stage:first", "stage:slow", "stage:other"}
+
+
+def test_the_second_run_of_a_stage_waits_says_for_whom_and_finds_it_done(company: Company) -> None:
+    first = company.slow()
+    second = company.start("repro")
+    line = until_said(second, "waits for")
+    assert f"process {first.pid} (mlx repro, stage slow)" in line
+    company.let_go()
+    ended(first)
+    assert "slow: ran" not in ended(second)
+    assert sorted(company.ran()) == ["first", "last", "other", "slow"]
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_overlapping_runs_do_everything_once_with_checkout_and_gc_between(
+    company: Company, count: int
+) -> None:
+    targets = [(), ("last",), ("other", "slow"), ("first", "last")][:count]
+    ended(company.start("repro", "other"))
+    runs = [company.start("repro", *names, "-j", "2") for names in targets]
+    until(lambda: "slow" in company.ran(), "the stage runs")
+    checkout = company.start("checkout")
+    assert company.pipe.project.mlx("gc", "--yes").returncode == 0
+    for words in (("status",), ("dag",), ("metrics", "show"), ("ls",)):
+        assert company.pipe.project.mlx(*words).returncode == 0
+    company.let_go()
+    for process in (*runs, checkout):
+        ended(process)
+    ended(company.start("repro"))
+    assert sorted(company.ran()) == ["first", "last", "other", "slow"]
+    assert company.pipe.read("last.txt") == "1\n"
+    assert set(company.pipe.outcomes().values()) == {"up-to-date"}
+
+
+def test_checkout_waits_for_a_stage_that_makes_what_it_would_write(company: Company) -> None:
+    company.let_go()
+    ended(company.start("repro"))
+    company.pipe.write("source.txt", "2\n")
+    company._go.unlink()
+    company._ran.unlink()
+    run = company.slow("slow")
+    checkout = company.start("checkout", "slow.txt")
+    assert f"process {run.pid} (mlx repro, stage slow)" in until_said(checkout, "waits for")
+    company.let_go()
+    ended(run)
+    ended(checkout)
+    assert company.pipe.read("slow.txt") == "2\n"
+
+
+def test_what_a_running_stage_reads_is_not_made_anew_meanwhile(company: Company) -> None:
+    run = company.slow("slow")
+    company.pipe.write("source.txt", "2\n")
+    second = company.start("repro", "first")
+    assert "(mlx repro, stage slow)" in until_said(second, "waits for first.txt")
+    assert company.pipe.read("first.txt") == "1\n"
+    company.let_go()
+    ended(run)
+    ended(second)
+    assert company.pipe.read("first.txt") == "2\n"
+
+
+def test_who_waits_for_a_run_that_is_killed_does_its_work(company: Company) -> None:
+    company.let_go()
+    ended(company.start("repro"))
+    company._go.unlink()
+    company._ran.unlink()
+    company.pipe.write("source.txt", "2\n")
+    first = company.slow()
+    second = company.start("repro")
+    until_said(second, "waits for")
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    until(lambda: company.ran().count("slow") == 2, "the second runs it")
+    company.let_go()
+    ended(second)
+    assert company.pipe.read("last.txt") == "2\n"
+    assert sorted(company.ran()) == ["first", "last", "other", "slow", "slow"]
+    assert not company.pipe.kept_by_runs()
+
+
+def test_an_interrupt_ends_the_waiting(company: Company) -> None:
+    first = company.slow()
+    second = company.start("repro")
+    until_said(second, "waits for")
+    second.send_signal(signal.SIGINT)
+    second.communicate(timeout=30)
+    assert second.returncode == 130
+    company.let_go()
+    ended(first)
+
+
+def test_a_stage_that_runs_itself_is_told_and_waits_for_nobody(pipe: Pipeline) -> None:
+    pipe.one("python -m mlxrepo repro only && echo x > out", outs=["out"])
+    process = pipe.start("repro")
+    _, talk = process.communicate(timeout=60)
+    assert process.returncode == 4
+    assert "started this command and waits for it" in talk
+
+
+def test_a_stage_may_bring_about_others(company: Company) -> None:
+    company.pipe.declare(
+        PIPELINE + "  outer:\n    cmd: python -m mlxrepo repro other\n    always_changed: true\n"
+    )
+    assert outcomes(company.start("--json", "repro", "outer")) == {"outer": "ran"}
+    assert company.ran() == ["other"]
+
+
+def test_claims_leave_nothing_behind(company: Company) -> None:
+    company.let_go()
+    ended(company.start("repro"))
+    assert not list(company.pipe.path(".git/mlx/worktree/claims").iterdir())
+    killed = company.start("repro", "--force", "slow")
+    until(lambda: company.ran().count("slow") == 2, "it runs")
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert is_gone(killed.pid)
+    assert outcomes(company.start("--json", "repro"))["slow"] in ("up-to-date", "restored", "ran")
