@@ -13,6 +13,7 @@ from mlxrepo.cli.screen import Screen
 from mlxrepo.commands.status import (
     ABSENT,
     CLEAN,
+    RUNNING,
     STALE,
     PathStatus,
     StageStatus,
@@ -61,7 +62,7 @@ def _show(screen: Screen, found: Status) -> None:
         if path.state != CLEAN or path.absent or screen.verbose:
             _show_path(screen, path)
     for stage in found.stages:
-        if stage.state in (STALE, ABSENT) or screen.verbose:
+        if stage.state in (STALE, ABSENT, RUNNING) or stage.why or screen.verbose:
             _show_stage(screen, stage)
     for address in found.leftover:
         verb = f"mlx rm --cached {display(address)}" if ":" in address else "mlx repro"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlxrepo.globs import fixed_folder, is_glob
-from mlxrepo.paths import ROOT, RepoPath, ancestors, is_inside
+from mlxrepo.paths import ROOT, RepoPath, is_inside
 from mlxrepo.pipeline.aside import recover
 from mlxrepo.pipeline.check import check
 from mlxrepo.pipeline.decide import MAY_RUN, RUN, UP_TO_DATE, Rules
+from mlxrepo.pipeline.edited import record_edited
 from mlxrepo.pipeline.engine import Engine
 from mlxrepo.pipeline.graph import Graph, build_graph, read_paths
 from mlxrepo.pipeline.judge import Judge
@@ -19,12 +19,12 @@ from mlxrepo.pipeline.resources import cores
 from mlxrepo.pipeline.select import Selection, select
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.claims import Claim
-from mlxrepo.repo.declared import SECTIONS, lock_path
+from mlxrepo.repo.declared import lock_path
 from mlxrepo.repo.lockfile import Records
 from mlxrepo.repo.placed import Placed
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.targets import resolve_stages
-from mlxrepo.repo.update import Updated, modified, update_tracked
+from mlxrepo.repo.update import Updated
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def repro(
     with _running(repo, progress):
         recovered = recover(repo, repo.claims("mlx repro"))
         _check(Judge(repo, rules=rules, progress=progress), graph, chosen)
-        updated = _record_changed(repo, graph, chosen, options)
+        updated = record_edited(repo, graph, chosen, keep_deleted=options.allow_missing)
         judge = Judge(repo, rules=rules, acts=True, progress=progress)
         engine = Engine(judge, graph, listener, jobs=jobs, keep_going=options.keep_going)
         reports = engine.run(chosen)
@@ -141,30 +141,6 @@ def _check(judge: Judge, graph: Graph, chosen: list[str]) -> None:
         stage = graph.stages[address]
         if not judge.is_settled(stage):
             check(stage, judge.inputs, judge.repo.declared)
-
-
-def _record_changed(
-    repo: Repo, graph: Graph, chosen: list[str], options: Options
-) -> tuple[Updated, ...]:
-    """Record tracked data that was edited: what a model was made from has to be in the store."""
-    read = {path for address in chosen for path in read_paths(graph.stages[address])}
-    patterns = [path for path in read if is_glob(path)]
-    above = {folder for path in read for folder in ancestors(path)}
-    data = [
-        item
-        for item in repo.observed.tracked()
-        if item.role in SECTIONS
-        and (
-            item.path in above
-            or not read.isdisjoint((item.path, *ancestors(item.path)))
-            or any(is_inside(item.path, fixed_folder(pattern)) for pattern in patterns)
-        )
-    ]
-    keep = options.allow_missing
-    return tuple(
-        update_tracked(repo, item, item.path, keep_deleted=keep)
-        for item in modified(repo, data, keep_deleted=keep)
-    )
 
 
 def _forget(repo: Repo) -> tuple[str, ...]:

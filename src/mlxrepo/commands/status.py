@@ -27,6 +27,7 @@ DELETED = "deleted"
 ABSENT = "absent"
 UNRECORDED = "not added"
 STALE = "stale"
+RUNNING = "running"
 UP_TO_DATE = "up-to-date"  # as in mlxrepo.pipeline.decide
 
 
@@ -46,7 +47,7 @@ class PathStatus:
 
 @dataclass(frozen=True, slots=True)
 class StageStatus:
-    """A stage. State is up-to-date, stale or absent (recorded, its outs never here)."""
+    """A stage. State is up-to-date, stale, running or absent (recorded, its outs never here)."""
 
     stage: str
     state: str
@@ -66,7 +67,9 @@ class Status:
     def clean(self) -> bool:
         """Say whether there is nothing to do: absent counts as clean."""
         fine = all(path.state in (CLEAN, ABSENT) for path in self.paths)
-        return fine and not self.leftover and all(s.state != STALE for s in self.stages)
+        return (
+            fine and not self.leftover and all(s.state not in (STALE, RUNNING) for s in self.stages)
+        )
 
 
 def status(repo: Repo, targets: Sequence[str] = (), *, progress: Progress = SILENT) -> Status:
@@ -170,12 +173,24 @@ def _stages(repo: Repo, wanted: _Wanted | None, progress: Progress) -> list[Stag
     reports = preview(judge, graph, graph.needed(chosen))
     judge.save()
     placed = repo.placed
-    return [_stage(report, placed) for report in reports if report.stage in chosen]
+    found = [_stage(report, placed) for report in reports if report.stage in chosen]
+    return [_unless_running(repo, stage) for stage in found]
+
+
+def _unless_running(repo: Repo, stage: StageStatus) -> StageStatus:
+    """Say of a stage that is not up to date if it is on its way: its outs are not here then."""
+    if stage.state == UP_TO_DATE:
+        return stage
+    claims = repo.claims("mlx status")
+    for out in repo.declared.stages[stage.stage].outs:
+        if holder := claims.holder(out.path):
+            return StageStatus(stage.stage, RUNNING, stage.word, f"by {holder}")
+    return stage
 
 
 def _stage(report: StageReport, placed: Placed) -> StageStatus:
     if report.outcome == UP_TO_DATE:
-        return StageStatus(report.stage, UP_TO_DATE, report.outcome, "")
+        return StageStatus(report.stage, UP_TO_DATE, report.outcome, report.why)
     never_here = [
         reason.what == "out" and reason.new == "is missing" and reason.name not in placed
         for reason in report.reasons

@@ -101,7 +101,7 @@ _SENTENCES: Mapping[str, Callable[[Reason], str]] = {
     "shell-removed": lambda r: "the shell is no longer pinned",
     "upstream": lambda r: f"{display(r.name)} may run first",
     "merged": lambda r: "both sides of a merge ran it",
-    "accepted": lambda r: f"accepted by {display(r.name)}: {display(str(r.new))}",
+    "accepted": lambda r: f"accepted by {display(r.old or 'somebody')}: {display(r.new)}",
     "rests-on": lambda r: f"rests on {display(r.name)}, which was accepted",
     "out": lambda r: f"{display(r.name)} {r.new}",
     "param": _change,
@@ -125,9 +125,14 @@ class Decision:
     @property
     def why(self) -> str:
         """Return the reasons as one short sentence."""
-        listed = [str(reason) for reason in self.reasons[:3]]
-        more = len(self.reasons) - len(listed)
-        return ", ".join(listed) + (f" and {more} more" if more > 0 else "")
+        return sentence(self.reasons)
+
+
+def sentence(reasons: Sequence[Reason]) -> str:
+    """Return reasons as one short sentence."""
+    listed = [str(reason) for reason in reasons[:3]]
+    more = len(reasons) - len(listed)
+    return ", ".join(listed) + (f" and {more} more" if more > 0 else "")
 
 
 def decide(

@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import cached_property
 
 from mlxrepo.errors import MlxError
+from mlxrepo.pipeline.accepted import Standing
 from mlxrepo.pipeline.claiming import CHANGED, CLAIMED, StageClaims
 from mlxrepo.pipeline.decide import BLOCKED, RESTORE, RUN, UP_TO_DATE, Decision
 from mlxrepo.pipeline.devices import Devices, Lease, holder
@@ -26,7 +27,7 @@ from mlxrepo.pipeline.judge import Judge
 from mlxrepo.pipeline.maker import maker
 from mlxrepo.pipeline.pending import IDLE_SECONDS, Done, Pending
 from mlxrepo.pipeline.recording import Recorder, make_record
-from mlxrepo.pipeline.report import Event, Listener, StageReport
+from mlxrepo.pipeline.report import Event, Listener, StageReport, with_standing
 from mlxrepo.pipeline.resources import GPU, demand, totals
 from mlxrepo.pipeline.restore import restore_outs
 from mlxrepo.pipeline.schedule import Schedule
@@ -78,6 +79,7 @@ class Engine:
         there = len(self._devices.all) if self._devices else 0
         self._totals = totals(stages, self.repo.settings, self._jobs, there)
         upstream = {s.address: () if s.frozen else self.graph.upstream[s.address] for s in stages}
+        self._standing = Standing(self.graph, self.judge)
         self._schedule = Schedule(addresses, upstream, self._totals)
         self.listener(Event("begin", "", str(len(addresses))))
         with self._clean_end():
@@ -388,5 +390,6 @@ class Engine:
         self._end(report)
 
     def _end(self, report: StageReport) -> None:
+        report = with_standing(report, self._standing.of(report.stage))
         self.reports.append(report)
         self.listener(Event("end", report.stage, report=report))

@@ -20,5 +20,6 @@ def maker(git: Git) -> dict[str, str]:
 
 
 def email(git: Git) -> str:
-    """Return the email that git commits with here, "" when none is set."""
-    return git.run("config", "user.email", accept=(0, 1))[1].decode("utf-8", "replace").strip()
+    """Return the email that git commits with here, "" when it knows none."""
+    _, ident = git.run("var", "GIT_AUTHOR_IDENT", accept=(0, 1, 128))
+    return ident.decode("utf-8", "replace").partition("<")[2].partition(">")[0]

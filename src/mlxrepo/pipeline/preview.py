@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mlxrepo.errors import MlxError
+from mlxrepo.pipeline.accepted import Standing
 from mlxrepo.pipeline.decide import BLOCKED, MAY_RUN, RESTORE, RUN, UP_TO_DATE, Reason
 from mlxrepo.pipeline.graph import Graph
 from mlxrepo.pipeline.judge import Judge
-from mlxrepo.pipeline.report import StageReport
+from mlxrepo.pipeline.report import StageReport, with_standing
 
 
 def preview(judge: Judge, graph: Graph, addresses: Iterable[str]) -> list[StageReport]:
@@ -17,11 +18,12 @@ def preview(judge: Judge, graph: Graph, addresses: Iterable[str]) -> list[StageR
     A stage behind one that would run may run, or stop early: that depends on what comes out.
     """
     reports: dict[str, StageReport] = {}
+    standing = Standing(graph, judge)
     for address in addresses:
         needs = () if graph.stages[address].frozen else graph.upstream[address]
         before = [reports[u] for u in needs if u in reports]
         report = _behind(address, before) or _decide(judge, graph, address)
-        reports[address] = report
+        reports[address] = with_standing(report, standing.of(address))
     return list(reports.values())
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlxrepo.errors import MlxError
-from mlxrepo.pipeline.decide import Reason
+from mlxrepo.pipeline.decide import UP_TO_DATE, Reason, sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,18 @@ class StageReport:
     tail: tuple[str, ...] = ()
     begun: float = 0.0  # when its commands began and ended, in seconds since the epoch
     ended: float = 0.0
+
+
+def with_standing(report: StageReport, standing: tuple[Reason, ...]) -> StageReport:
+    """Say in a report what the stage rests on: why it counts, or a note when it was made now."""
+    if not standing:
+        return report
+    if report.outcome == UP_TO_DATE:
+        reasons = (*report.reasons, *standing)
+        return replace(report, reasons=reasons, why=sentence(reasons))
+    if report.outcome in ("ran", "restored"):
+        return replace(report, notes=(*report.notes, *map(str, standing)))
+    return report
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,8 @@ class Claim:
             # The last to go removes the file; who has it open sees that, and makes a new one.
             with contextlib.suppress(OSError):
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(place)
+                if os.path.samestat(os.fstat(fd), os.stat(place)):
+                    os.unlink(place)
             os.close(fd)
         self._exclusive, self._shared = {}, {}
 
