@@ -95,6 +95,11 @@ def run_names(repo: Repo) -> list[str]:
     return [name for name in names if _NAME.fullmatch(name)]
 
 
+def folder(repo: Repo, name: str) -> str:
+    """Return the folder of a run by its id."""
+    return repo.shared(RUNS_FOLDER, name)
+
+
 def runs(repo: Repo) -> Iterator[Run]:
     """Yield the runs of all worktrees, newest first, each read when it is its turn."""
     names = sorted(run_names(repo), reverse=True)
