@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import groupby
 from typing import Any
 
 from mlxrepo.hashing import is_oid
@@ -29,8 +28,7 @@ FORMAT = 1
 
 RUNNING, KILLED, INTERRUPTED = "running", "killed", "interrupted"
 
-_NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
-_SECOND = len("20261120-101530")
+_NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +100,10 @@ def folder(repo: Repo, name: str) -> str:
 
 def runs(repo: Repo) -> Iterator[Run]:
     """Yield the runs of all worktrees, newest first, each read when it is its turn."""
-    names = sorted(run_names(repo), reverse=True)
-    for _, same_second in groupby(names, lambda name: name[:_SECOND]):
-        found = [known for name in same_second if (known := run(repo, name))]
-        yield from sorted(found, key=lambda known: known.begun, reverse=True)
+    for name in sorted(run_names(repo), reverse=True):
+        known = run(repo, name)
+        if known is not None:
+            yield known
 
 
 def run(repo: Repo, name: str) -> Run | None:
@@ -122,16 +120,12 @@ def stages(repo: Repo, run: Run) -> list[StageRun]:
 def runs_of(repo: Repo, stage: str) -> Iterator[StageRun]:
     """Yield each time that a stage was run to a good end, newest first, read one by one."""
     mark = json.dumps(stage, ensure_ascii=False).encode("utf-8", "backslashreplace")
-    names = sorted(run_names(repo), reverse=True)
-    for _, same_second in groupby(names, lambda name: name[:_SECOND]):
-        found = []
-        for name in same_second:
-            story = _Story(repo, name)
-            if mark in story.data and story.head:
-                one = story.stages().get(stage)
-                if one is not None and one.outcome == "ran":
-                    found.append(one)
-        yield from sorted(found, key=lambda one: one.begun, reverse=True)
+    for name in sorted(run_names(repo), reverse=True):
+        story = _Story(repo, name)
+        if mark in story.data and story.head:
+            one = story.stages().get(stage)
+            if one is not None and one.outcome == "ran":
+                yield one
 
 
 def environment(repo: Repo, digest: str | None) -> dict[str, Any] | None:
