@@ -126,7 +126,7 @@ def logs_command(screen: Screen, run: str | None, stage: str | None, follow: boo
     """
     with Repo.open(screen.cwd) as repo:
         found = logs(repo, [word for word in (run, stage) if word], follow=follow)
-        _print_logs(screen, found)
+        _print_logs(screen, found, follow)
         if screen.json or not follow:
             return
         outcome = show(repo, found.run.id).run.outcome
@@ -134,9 +134,12 @@ def logs_command(screen: Screen, run: str | None, stage: str | None, follow: boo
         say(screen, f"the run {found.run.id}: {outcome}")
 
 
-def _print_logs(screen: Screen, found: Logs) -> None:
+def _print_logs(screen: Screen, found: Logs, follow: bool) -> None:
     printers: dict[str, Lines] = {}
     for stage, data in found.pieces():
+        if not follow and stage not in printers:  # the one before is whole
+            for printer in printers.values():
+                printer.end()
         if found.one and not screen.json:
             out_bytes(data)
         else:
