@@ -121,9 +121,10 @@ class Pipeline:
         )
 
     def kept_by_runs(self) -> dict[str, str]:
-        """Return the files of runs that are no logs, by name: what failed stages left."""
+        """Return the outs that runs keep, by name: what failed stages left."""
         runs = self.path(".git/mlx/runs")
-        return {p.name: p.read_text() for p in runs.rglob("*") if p.is_file() and p.name != "log"}
+        kept = [*runs.glob("*/*/failed/**/*"), *runs.glob("*/*/aside/**/*")]
+        return {path.name: path.read_text() for path in kept if path.is_file()}
 
     def trash(self) -> dict[str, str]:
         """Return the files in the trash, by name."""

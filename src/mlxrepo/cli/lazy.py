@@ -39,6 +39,7 @@ COMMANDS: dict[str, Verb] = {
     "cat": Verb("mlxrepo.cli.cat", "Print one tracked file, of now or of a revision", DATA),
     "repro": Verb("mlxrepo.cli.repro", "Bring the pipeline up to date", PIPELINE),
     "accept": Verb("mlxrepo.cli.accept", "Take present outs as right, without a run", PIPELINE),
+    "runs": Verb("mlxrepo.cli.runs", "List what runs did, and show what they printed", PIPELINE),
     "dag": Verb("mlxrepo.cli.dag", "Draw the pipeline", PIPELINE),
     "stage": Verb("mlxrepo.cli.stage", "Declare stages and list them", PIPELINE),
     "metrics": Verb("mlxrepo.cli.metrics", "Show metrics and compare them", COMPARE),

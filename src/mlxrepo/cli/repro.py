@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter
 from typing import Any
@@ -90,7 +91,8 @@ def command(
     with Repo.open(screen.cwd) as repo:
         teller = _Teller(screen)
         try:
-            done = repro(repo, targets, chosen, dry_run=dry_run, listener=teller.tell)
+            words, tell = ["mlx", *sys.argv[1:]], teller.tell
+            done = repro(repo, targets, chosen, dry_run=dry_run, words=words, listener=tell)
         finally:
             teller.close()
     if dry_run:

@@ -10,8 +10,9 @@ from mlxrepo.pipeline.aside import recover
 from mlxrepo.pipeline.check import check
 from mlxrepo.pipeline.decide import MAY_RUN, RUN, UP_TO_DATE, Rules
 from mlxrepo.pipeline.edited import record_edited
-from mlxrepo.pipeline.engine import Engine
+from mlxrepo.pipeline.engine import Engine, new_run_id
 from mlxrepo.pipeline.graph import Graph, build_graph, read_paths
+from mlxrepo.pipeline.journaling import Journal
 from mlxrepo.pipeline.judge import Judge
 from mlxrepo.pipeline.preview import preview
 from mlxrepo.pipeline.report import Listener, StageReport
@@ -81,10 +82,13 @@ def repro(
     options: Options = AS_USUAL,
     *,
     dry_run: bool = False,
+    words: Sequence[str] = (),
     listener: Listener = lambda event: None,
     progress: Progress = SILENT,
 ) -> Repro:
     """Bring the targets (default: all stages) and what they need up to date.
+
+    The journal keeps `words`, the command line, with the run.
 
     Raises:
         InputError: for a circle, an unknown target, or an input that is nowhere; before anything
@@ -106,8 +110,11 @@ def repro(
         _check(Judge(repo, rules=rules, progress=progress), graph, chosen)
         updated = record_edited(repo, graph, chosen, keep_deleted=options.allow_missing)
         judge = Judge(repo, rules=rules, acts=True, progress=progress)
-        engine = Engine(judge, graph, listener, jobs=jobs, keep_going=options.keep_going)
-        reports = engine.run(chosen)
+        run = new_run_id()
+        with Journal(repo, run, listener, words) as journal:
+            going = options.keep_going
+            engine = Engine(judge, graph, journal.tell, jobs=jobs, keep_going=going, run_id=run)
+            reports = engine.run(chosen)
         forgotten = _forget(repo) if asked.is_all else ()
     ran = [report.stage for report in reports if report.outcome == "ran"]
     unversioned = _unversioned(repo, graph, ran)

@@ -49,7 +49,8 @@ class Reason(NamedTuple):
     new: Any = None
 
     def __str__(self) -> str:
-        return _SENTENCES[self.what](self)
+        known = _SENTENCES.get(self.what)
+        return known(self) if known else self.what  # as a newer mlx wrote it into the journal
 
 
 def _change(reason: Reason) -> str:
@@ -113,6 +114,13 @@ _SENTENCES: Mapping[str, Callable[[Reason], str]] = {
 }
 
 
+def sentence(reasons: Sequence[Reason]) -> str:
+    """Return reasons as one short sentence."""
+    listed = [str(reason) for reason in reasons[:3]]
+    more = len(reasons) - len(listed)
+    return ", ".join(listed) + (f" and {more} more" if more > 0 else "")
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What to do about an action and why; `result` is what is known to come out of it."""
@@ -126,13 +134,6 @@ class Decision:
     def why(self) -> str:
         """Return the reasons as one short sentence."""
         return sentence(self.reasons)
-
-
-def sentence(reasons: Sequence[Reason]) -> str:
-    """Return reasons as one short sentence."""
-    listed = [str(reason) for reason in reasons[:3]]
-    more = len(reasons) - len(listed)
-    return ", ".join(listed) + (f" and {more} more" if more > 0 else "")
 
 
 def decide(

@@ -36,6 +36,13 @@ from mlxrepo.repo.lockfile import StageRecord
 from mlxrepo.repo.stage import Stage
 
 
+def new_run_id() -> str:
+    """Return a name for a run: names sort as runs began, to 4 ms, and show the second in UTC."""
+    now = time.time()
+    second = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
+    return f"{second}-{int(now % 1 * 256):02x}{os.urandom(3).hex()}"
+
+
 class Engine:
     """One run: brings stages up to date and tells the listener."""
 
@@ -47,12 +54,13 @@ class Engine:
         *,
         jobs: int = 1,
         keep_going: bool = False,
+        run_id: str = "",
     ):
         self.judge = judge
         self.repo = judge.repo
         self.graph = graph
         self.listener = listener
-        self.run_id = time.strftime("%Y%m%d-%H%M%S-") + os.urandom(3).hex()
+        self.run_id = run_id or new_run_id()
         self.reports: list[StageReport] = []
         self._jobs = jobs
         self._keep_going = keep_going
@@ -207,7 +215,8 @@ class Engine:
             return
         outcome = "restored" if decision.word == RESTORE else UP_TO_DATE
         self._schedule.done(stage.address)
-        self._end(StageReport(stage.address, outcome, decision.reasons, decision.why, notes=notes))
+        why, key = decision.why, decision.action.key
+        self._end(StageReport(stage.address, outcome, decision.reasons, why, notes=notes, key=key))
 
     def _restore(self, decision: Decision) -> tuple[str, ...]:
         assert decision.result is not None
@@ -280,7 +289,7 @@ class Engine:
         job = Job(self.repo, self.judge.inputs, decision, self.run_id, lease)
         try:
             self._hider.hide(stage)
-            self.listener(Event("start", stage.address, decision.why))
+            self.listener(Event("start", stage.address, decision.why, decision=decision))
             self._running[job.start(self._executor, self._on_line(stage))] = job
         except BaseException:
             job.release()
@@ -306,10 +315,9 @@ class Engine:
     def _finish(self, job: Job, future: Future[Finished]) -> None:
         """Take what came out of a command; those that need it may start, the user is told later."""
         stage, decision = job.stage, job.decision
-        tail: tuple[str, ...] = ()
+        finished: Finished | None = None
         try:
             finished = future.result()
-            tail = finished.tail
             if not finished.is_good and job.may_retry:
                 self._retry(job, finished)
                 return
@@ -318,10 +326,7 @@ class Engine:
         except MlxError as error:
             job.give_up()
             self._claimed.release(stage.address)
-            why = decision.why
-            self._fail(
-                StageReport(stage.address, "failed", decision.reasons, why, error=error, tail=tail)
-            )
+            self._fail(job.report("failed", finished, error=error))
             return
         except BaseException:
             job.give_up()
@@ -352,16 +357,7 @@ class Engine:
             self.judge.actions.put(action.key, action.describe(), done.result)
         self._recorder.note(stage, done.record)
         self._claimed.recorded(stage.address)
-        return StageReport(
-            stage.address,
-            "ran",
-            decision.reasons,
-            decision.why,
-            done.finished.seconds,
-            notes=done.job.succeed(),
-            begun=done.finished.begun,
-            ended=done.finished.ended,
-        )
+        return done.job.report("ran", done.finished, notes=done.job.succeed())
 
     @cached_property
     def _maker(self) -> dict[str, str]:

@@ -97,7 +97,7 @@ class Interpreter:
         return self._answer
 
     def _find(self) -> None:
-        path = shutil.which("python") or shutil.which("python3")
+        path = find_python()
         if path is None:
             return
         found = os.stat(path)
@@ -109,7 +109,7 @@ class Interpreter:
             return
         self._answer = _ask(path, self._folder)
         # A script, as pyenv puts in the place of python, may lead elsewhere tomorrow.
-        if self._answer is not None and not _is_script(path):
+        if self._answer is not None and not is_script(path):
             with contextlib.suppress(OSError):  # a full disk costs the next run some time
                 self._remember({**known, path: [*mark, self._answer]})
 
@@ -144,6 +144,12 @@ def _ask(path: str, folder: str) -> str | None:
     return done.stdout.strip() or None if done.returncode == 0 else None
 
 
-def _is_script(path: str) -> bool:
+def find_python() -> str | None:
+    """Return the path of the python that commands find; None: there is none."""
+    return shutil.which("python") or shutil.which("python3")
+
+
+def is_script(path: str) -> bool:
+    """Say whether a program is a text that another one runs."""
     with open(path, "rb") as stream:
         return stream.read(2) == b"#!"

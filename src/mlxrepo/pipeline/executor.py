@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -48,6 +49,8 @@ class Finished:
     """How a task ended: exit code (negative: signal), the last command, last lines, seconds.
 
     `begun` and `ended` are seconds since the epoch; `timed_out`: it was stopped for its time.
+    `memory` is the most bytes that one process of it held at a time, of those that were waited
+    for; None where that is not known.
     """
 
     code: int
@@ -57,6 +60,7 @@ class Finished:
     begun: float = 0.0
     ended: float = 0.0
     timed_out: bool = False
+    memory: int | None = None
 
     @property
     def is_good(self) -> bool:
@@ -130,7 +134,7 @@ class LocalExecutor:
         clock = _Clock(None if task.timeout is None else started + task.timeout)
         tail: deque[str] = deque(maxlen=TAIL_LINES)
         lines = Lines(tail.append, on_line)
-        code, command = 0, ""
+        code, command, memory = 0, "", 0
         with open(task.log, "ab", buffering=0) as log:
 
             def take(data: bytes) -> None:
@@ -142,12 +146,15 @@ class LocalExecutor:
                 try:
                     self._follow(process, take, clock)
                 finally:
-                    code = self._end(process)
+                    code, peak = self._end(process)
+                    memory = max(memory, peak)
                 lines.end()
                 if code or clock.rang or self._stopped:
                     break
         seconds = time.monotonic() - started
-        return Finished(code, command, tuple(tail), seconds, begun, time.time(), clock.rang)
+        return Finished(
+            code, command, tuple(tail), seconds, begun, time.time(), clock.rang, memory or None
+        )
 
     def _start(self, command: str, task: Task) -> subprocess.Popen[bytes]:
         shell = task.shell or task.environment.get("SHELL") or "/bin/sh"
@@ -175,17 +182,17 @@ class LocalExecutor:
             self._running.add(process)
             return process
 
-    def _end(self, process: subprocess.Popen[bytes]) -> int:
-        """Kill what is left of a command's group and take its exit status.
+    def _end(self, process: subprocess.Popen[bytes]) -> tuple[int, int]:
+        """Kill what is left of a command's group; take its exit status and its peak memory.
 
         In this order: the group keeps its number from being used again until it is waited for.
         """
         with self._changed:
             _signal_group(process, signal.SIGKILL)
-            code = process.wait()
+            code, peak = _take_end(process)
             self._running.discard(process)
             self._changed.notify_all()
-        return code
+        return code, peak
 
     def _follow(
         self, process: subprocess.Popen[bytes], take: Callable[[bytes], None], clock: _Clock
@@ -270,6 +277,21 @@ def _end_of(process: subprocess.Popen[bytes]) -> int | None:
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
     """Say whether a process has ended; it keeps its number, for its status is not taken."""
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _take_end(process: subprocess.Popen[bytes]) -> tuple[int, int]:
+    """Wait for a process; return its exit status and the peak memory of what it waited for.
+
+    The system counts from before the exec, when the process was a copy of mlx: what is not more
+    than mlx itself ever held, in bytes, may be that, and is given as 0.
+    """
+    import resource  # only where something runs
+
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    unit = 1 if sys.platform == "darwin" else 1024
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return process.returncode, used.ru_maxrss * unit if used.ru_maxrss > own else 0
 
 
 def _signal_group(process: subprocess.Popen[bytes], sign: signal.Signals) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from mlxrepo.errors import InputError, ObjectMissing, StageFailed
+from mlxrepo.errors import InputError, MlxError, ObjectMissing, StageFailed
 from mlxrepo.files import make_folder
 from mlxrepo.paths import RepoPath, display
 from mlxrepo.pipeline.actioncache import Result
@@ -16,15 +16,15 @@ from mlxrepo.pipeline.decide import Decision
 from mlxrepo.pipeline.devices import Lease
 from mlxrepo.pipeline.executor import Finished, LocalExecutor, Task
 from mlxrepo.pipeline.inputs import Inputs
+from mlxrepo.pipeline.report import StageReport
 from mlxrepo.pipeline.restore import bring_inputs
 from mlxrepo.repo.claims import RUN_VARIABLE
-from mlxrepo.repo.layout import RUNS_FOLDER
+from mlxrepo.repo.layout import LOG_FILE, RUNS_FOLDER, stage_folder
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.stage import Stage
 from mlxrepo.repo.trash import new_trash
 from mlxrepo.store.objects import Batch
 
-LOG = "log"
 OnLine = Callable[[str], None]
 
 
@@ -41,8 +41,8 @@ class Job:
         self._inputs = inputs
         self._run = run
         self._lease = lease
-        self._folder = self.stage.address.replace("/", "__").replace(":", "__")
-        self._log = repo.shared(RUNS_FOLDER, run, self._folder, LOG)
+        self._folder = stage_folder(self.stage.address)
+        self._log = repo.shared(RUNS_FOLDER, run, self._folder, LOG_FILE)
 
     def start(self, executor: LocalExecutor, on_line: OnLine) -> Future[Finished]:
         """Make room for the outs and start the command.
@@ -132,6 +132,33 @@ class Job:
         """Drop what was set aside; return notes for the user."""
         kept = self._aside.discard(self._unknown, new_trash(self._repo))
         return tuple(f"what was there before had no record: a copy is in {path}" for path in kept)
+
+    def report(
+        self,
+        outcome: str,
+        finished: Finished | None,
+        *,
+        error: MlxError | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> StageReport:
+        """Return the report of this stage; `finished` is None where no command ended."""
+        done = finished or Finished(0, "", (), 0.0)
+        return StageReport(
+            self.stage.address,
+            outcome,
+            self.decision.reasons,
+            self.decision.why,
+            done.seconds,
+            error,
+            notes,
+            done.tail if error else (),
+            done.begun,
+            done.ended,
+            key=self.decision.action.key,
+            exit_code=finished.code if finished else None,
+            memory=done.memory,
+            attempts=self.attempt,
+        )
 
     def give_up(self) -> None:
         """Put back what was set aside."""

@@ -22,4 +22,9 @@ def maker(git: Git) -> dict[str, str]:
 def email(git: Git) -> str:
     """Return the email that git commits with here, "" when it knows none."""
     _, ident = git.run("var", "GIT_AUTHOR_IDENT", accept=(0, 1, 128))
-    return ident.decode("utf-8", "replace").partition("<")[2].partition(">")[0]
+    return email_of(ident.decode("utf-8", "replace"))
+
+
+def email_of(ident: str) -> str:
+    """Return the email in an identity as git writes it: `name <email> seconds zone`."""
+    return ident.partition("<")[2].partition(">")[0]

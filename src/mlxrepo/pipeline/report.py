@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mlxrepo.errors import MlxError
-from mlxrepo.pipeline.decide import UP_TO_DATE, Reason, sentence
+from mlxrepo.pipeline.decide import UP_TO_DATE, Decision, Reason, sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,9 @@ class StageReport:
     """What was done about one stage.
 
     Outcome is up-to-date, restored, ran, failed, blocked (something it needs failed) or skipped
-    (something else failed first); in a look ahead it is the decision's word.
+    (something else failed first); in a look ahead it is the decision's word. `key` is the action
+    key. Of a stage whose commands ran: the exit code of the last one (negative: a signal), the
+    peak memory in bytes (None: not known) and how often it was tried.
     """
 
     stage: str
@@ -27,6 +29,10 @@ class StageReport:
     tail: tuple[str, ...] = ()
     begun: float = 0.0  # when its commands began and ended, in seconds since the epoch
     ended: float = 0.0
+    key: str = ""
+    exit_code: int | None = None
+    memory: int | None = None
+    attempts: int = 0
 
 
 def with_standing(report: StageReport, standing: tuple[Reason, ...]) -> StageReport:
@@ -45,13 +51,15 @@ def with_standing(report: StageReport, standing: tuple[Reason, ...]) -> StageRep
 class Event:
     """Something a listener may show: kind is begin, start, line, note or end.
 
-    A run begins with the number of its stages as text. Lines come from several threads.
+    A run begins with the number of its stages as text; with the start of a stage comes what was
+    decided, with its end the report. Lines come from several threads.
     """
 
     kind: str
     stage: str
     text: str = ""
     report: StageReport | None = None
+    decision: Decision | None = None
 
 
 Listener = Callable[[Event], None]

@@ -25,4 +25,17 @@ PLACED_FILE = "placed.json"
 MUTEX_FILE = "mutex"
 CLAIMS_FOLDER = "claims"
 
+# In the folder of runs, and in that of one run.
+ENVIRONMENTS_FOLDER = "environments"
+SIZES_FILE = "sizes.json"
+JOURNAL_FILE = "run.jsonl"
+ALIVE_FILE = "alive"
+LOG_FILE = "log"
+FAILED_FOLDER = "failed"
+
 GITATTRIBUTES_LINE = "mlx.lock -text merge=mlx diff=mlx"
+
+
+def stage_folder(address: str) -> str:
+    """Return the name of a stage's folder in that of a run."""
+    return address.replace("/", "__").replace(":", "__")

@@ -9,7 +9,7 @@ from mlxrepo.errors import InputError, MlxError
 from mlxrepo.repo.git import Git
 
 # Every setting there is, as the user writes it; git compares names without case.
-SETTINGS = ("fsync", "gcGrace", "jobs", "link", "resource.NAME", "shared", "store")
+SETTINGS = ("fsync", "gcGrace", "jobs", "journal", "link", "resource.NAME", "shared", "store")
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _UNITS |= {f"{letter}i": 1 << (10 * power) for power, letter in enumerate("kmgt", 1)}

@@ -1,0 +1,51 @@
+"""Which runs are alive: each holds a kernel lock in its folder, which goes with its process."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+
+from mlxrepo.files import make_folder, remove_quietly
+from mlxrepo.repo.layout import ALIVE_FILE, RUNS_FOLDER
+from mlxrepo.repo.repo import Repo
+
+
+@contextlib.contextmanager
+def hold(repo: Repo, run: str) -> Iterator[None]:
+    """Be the run `run` until the block ends; others see that it is alive.
+
+    No folder is left of a run that put nothing into it.
+
+    Raises:
+        OSError: when its folder cannot be written.
+    """
+    folder = repo.shared(RUNS_FOLDER, run)
+    make_folder(folder, flush=False)
+    path = os.path.join(folder, ALIVE_FILE)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        # Not at once only while somebody asks, which takes a moment.
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            remove_quietly(path)
+            os.rmdir(folder)  # if nothing else is in it
+        os.close(fd)
+
+
+def is_alive(repo: Repo, run: str) -> bool:
+    """Say whether a process, also this one, holds the run `run`."""
+    try:
+        fd = os.open(repo.shared(RUNS_FOLDER, run, ALIVE_FILE), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
