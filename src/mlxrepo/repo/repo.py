@@ -245,19 +245,26 @@ class Repo:
         return mutex(self.worktree_file(layout.MUTEX_FILE), what)
 
     @contextmanager
-    def recording(self, lock: RepoPath) -> Iterator[tuple[Records, Placed]]:
+    def recording(
+        self, lock: RepoPath, *, forgetting: bool = False
+    ) -> Iterator[tuple[Records, Placed]]:
         """Yield the records of one lockfile and what is placed, to be changed in the block.
 
-        They are read under the mutex and written when the block ends without an error.
+        They are read under the mutex and written when the block ends without an error: the
+        records first, or last when `forgetting`. So after a kill in between, what is new is
+        recorded, and what is to be forgotten still is, for the same command to find.
         """
         with self.mutex("recording"):
             records, placed = self._lock_now(lock), self.placed
             before = dict(records), dict(placed)
             yield records, placed
-            if records != before[0]:
-                write_owned(self.root, lock, encode_lock(records))
-            if placed != before[1]:
-                write_placed(self.worktree_file(layout.PLACED_FILE), placed)
+            writes = [
+                (records != before[0], lambda: write_owned(self.root, lock, encode_lock(records))),
+                (placed != before[1], lambda: self._write_placed(placed)),
+            ]
+            for is_due, write in reversed(writes) if forgetting else writes:
+                if is_due:
+                    write()
         self.__dict__.pop("observed", None)
 
     def _lock_now(self, path: RepoPath) -> Records:
@@ -278,7 +285,10 @@ class Repo:
             before = dict(placed)
             change(placed)
             if placed != before:
-                write_placed(self.worktree_file(layout.PLACED_FILE), placed)
+                self._write_placed(placed)
+
+    def _write_placed(self, placed: Placed) -> None:
+        write_placed(self.worktree_file(layout.PLACED_FILE), placed)
 
     def update_project(self, path: RepoPath, change: Callable[[str], str]) -> None:
         """Change the text of one mlx.yaml: under the mutex, on what is on disk now."""
