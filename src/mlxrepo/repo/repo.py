@@ -258,13 +258,12 @@ class Repo:
             records, placed = self._lock_now(lock), self.placed
             before = dict(records), dict(placed)
             yield records, placed
-            writes = [
-                (records != before[0], lambda: write_owned(self.root, lock, encode_lock(records))),
-                (placed != before[1], lambda: self._write_placed(placed)),
-            ]
-            for is_due, write in reversed(writes) if forgetting else writes:
-                if is_due:
-                    write()
+            if forgetting:
+                self._write_placed(placed, before[1])
+            if records != before[0]:
+                write_owned(self.root, lock, encode_lock(records))
+            if not forgetting:
+                self._write_placed(placed, before[1])
         self.__dict__.pop("observed", None)
 
     def _lock_now(self, path: RepoPath) -> Records:
@@ -284,11 +283,11 @@ class Repo:
             placed = self.placed
             before = dict(placed)
             change(placed)
-            if placed != before:
-                self._write_placed(placed)
+            self._write_placed(placed, before)
 
-    def _write_placed(self, placed: Placed) -> None:
-        write_placed(self.worktree_file(layout.PLACED_FILE), placed)
+    def _write_placed(self, placed: Placed, before: Placed) -> None:
+        if placed != before:
+            write_placed(self.worktree_file(layout.PLACED_FILE), placed)
 
     def update_project(self, path: RepoPath, change: Callable[[str], str]) -> None:
         """Change the text of one mlx.yaml: under the mutex, on what is on disk now."""
