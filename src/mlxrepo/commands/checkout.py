@@ -17,7 +17,7 @@ from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.targets import Place, resolve_tracked
 from mlxrepo.repo.trash import to_trash
 from mlxrepo.store.compare import same
-from mlxrepo.store.materialize import Plan, Side, clean_temporaries, plan
+from mlxrepo.store.materialize import Plan, Side, plan
 from mlxrepo.store.objects import Batch, Store
 from mlxrepo.store.snapshot import Scan
 from mlxrepo.store.subtree import find, replace
@@ -96,7 +96,8 @@ def checkout(
     made = {item.path for item, _ in chosen if item.role not in SECTIONS}
     trash = _make_room(repo, plans, made, force=force)
     _hide(repo, [item for item in items if not _is_done(item)])
-    _apply(repo, plans, progress)
+    looked_at = scan.unfinished.union(parent(item.path) for item in (*behind, *items))
+    _apply(repo, plans, looked_at, progress)
     _note(repo, items, forgotten)
     return CheckedOut(
         written=tuple(write.path for steps in plans for write in steps.write),
@@ -250,13 +251,12 @@ def _hide(repo: Repo, items: list[_Item]) -> None:
     repo.hide(tops, folders=folders)
 
 
-def _apply(repo: Repo, plans: list[Plan], progress: Progress) -> None:
+def _apply(repo: Repo, plans: list[Plan], looked_at: set[RepoPath], progress: Progress) -> None:
     total = sum(write.entry.files for steps in plans for write in steps.write)
     progress.start("checkout", total)
     workspace = repo.workspace(progress)
+    workspace.clean(looked_at)
     for steps in plans:
-        for folder in {parent(write.path) for write in steps.write}:
-            clean_temporaries(repo.full(folder))
         workspace.apply(steps)
     progress.done()
 
