@@ -14,6 +14,7 @@ from mlxrepo.commands.rm import rm
 from mlxrepo.commands.status import status
 from mlxrepo.errors import CannotDecide, InputError, Refused
 from mlxrepo.store.subtree import find
+from mlxrepo.temporaries import held_folder
 
 
 @pytest.fixture
@@ -319,3 +320,21 @@ def test_links_inside_a_folder_come_back_and_can_be_added_alone(project: Project
     assert project.do(status).clean
     project.do(rm, ["data/deep/link"])
     assert not os.path.lexists(project.path("data/deep/link"))
+
+
+def test_what_a_killed_checkout_left_goes_though_there_is_nothing_to_write(two: Project) -> None:
+    two.do(checkout)
+    places = ("data", "data/folder")
+    for place in places:
+        two.write(f"{place}/.mlx-tmp-dead/half")
+    assert two.do(checkout).files == 0
+    assert not list(two.root.rglob(".mlx-tmp-*"))
+
+
+def test_what_a_living_writer_makes_is_left_alone(two: Project) -> None:
+    two.do(checkout)
+    folder = os.open(two.path("data/folder"), os.O_RDONLY)
+    with held_folder(folder) as (_, name):
+        two.do(checkout)
+        assert two.path(f"data/folder/{name}").exists()
+    os.close(folder)

@@ -14,6 +14,7 @@ from mlxrepo.commands.repro import repro
 from mlxrepo.commands.rm import rm
 from mlxrepo.commands.status import status
 from mlxrepo.errors import InputError, Refused
+from mlxrepo.paths import TEMP_PREFIX, RepoPath
 
 
 @pytest.fixture
@@ -190,8 +191,27 @@ def test_killed_at_any_step_git_never_sees_the_data_and_again_finishes_it(
         assert not {path for path in copy.untracked() if path.startswith("data/")}
         with copy.repo() as repo:
             left = [item.address for item in repo.observed.tracked()]
+            assert left or not repo.placed
         if left:
             copy.do(rm, left)
         assert copy.do(status).clean
+        assert not list(copy.root.rglob(f"{TEMP_PREFIX}*"))
         assert not copy.path("data/folder").exists()
     assert step >= 3
+
+
+def test_killed_at_any_step_a_part_can_be_forgotten_again(
+    tracked: Project, tmp_path: Path, killer: Killer
+) -> None:
+    for step, copy in copies(tracked, tmp_path):
+        if not killer.killed(step, copy, "rm", "data/folder/0000.txt"):
+            break
+        with copy.repo() as repo:
+            folder = repo.observed.at(RepoPath("data/folder"))
+            assert folder
+            is_recorded = "0000.txt" in repo.store.tree(folder.entry.oid)
+            assert is_recorded or repo.placed[folder.path] == folder.entry
+        if is_recorded:
+            copy.do(rm, ["data/folder/0000.txt"])
+        assert copy.do(status).clean
+    assert step >= 2

@@ -487,11 +487,57 @@ def test_users_who_let_nobody_in_share_a_store_all_the_same(open_folder: Path) -
     assert not Store(str(team / "store")).has("blob", oid)
 
 
+HIDDEN = [
+    (".", 0o700),
+    (".git", 0o700),
+    (".git/HEAD", 0o600),
+    (".git/refs/heads", 0o700),
+    (".git/refs/heads/main", 0o600),
+    (".git/logs/refs/heads", 0o700),
+    (".git/logs/HEAD", 0o600),
+    (".git/index", 0o600),
+    (".git/objects", 0o700),
+    (".git/mlx", 0o700),
+    (".git/mlx/worktree/placed.json", 0o600),
+    ("sub", 0o700),
+    ("sub/mlx.lock", 0o600),
+]
+
+
+@pytest.mark.root
+def test_a_repository_that_cannot_be_read_is_named_and_blocks(open_folder: Path) -> None:
+    team = open_folder / "team"
+    team.mkdir()
+    os.chown(team, USERS[0], GROUP)
+    team.chmod(0o2770)
+    one, two = (_home(open_folder / str(user), user, team / "store") for user in USERS)
+    (one / "sub").mkdir()
+    (one / "sub/mlx.yaml").write_text("# sub\n")
+    for user, home, name in ((USERS[0], one, "sub/one.csv"), (USERS[1], two, "two.csv")):
+        (home / name).write_text(name)
+        _as(0, home, "chown", "-R", f"{user}:{GROUP}", str(home))
+        _mlx(user, home, "add", name)
+        _as(user, home, "git", "add", "-A")
+        _as(user, home, "git", "-c", "user.name=n", "-c", "user.email=e", "commit", "-qm", "c")
+    _as(0, one, "chmod", "-R", "g+rX", str(one))
+    _mlx(USERS[1], two, "gc")
+    for path, mode in HIDDEN:
+        before = (one / path).stat().st_mode
+        (one / path).chmod(mode)
+        for words in (("gc",), ("fsck",)):
+            said = _mlx(USERS[1], two, *words, status=3)
+            assert f"{one} uses this store and cannot be read" in said, (path, words)
+        if path.startswith(".git") or path == ".":
+            _mlx(USERS[1], two, "gc", "--forget", str(one / ".git"), "--yes", status=3)
+        (one / path).chmod(before)
+    _mlx(USERS[1], two, "gc")
+
+
 def _home(home: Path, user: int, store: Path) -> Path:
     """Make a project of a user, in a folder that is open to nobody else but its group."""
     home.mkdir()
     os.chown(home, user, GROUP)
-    _as(user, home, "git", "init", "--quiet", ".")
+    _as(user, home, "git", "init", "--quiet", "--initial-branch=main", ".")
     _as(user, home, "git", "config", "mlx.store", str(store))
     _as(user, home, "git", "config", "mlx.shared", "group")
     _mlx(user, home, "init", umask="077")
@@ -504,9 +550,10 @@ def _age(root: Path) -> None:
             os.utime(path, (0, 0))
 
 
-def _mlx(user: int, home: Path, *words: str, umask: str = "022") -> str:
+def _mlx(user: int, home: Path, *words: str, umask: str = "022", status: int = 0) -> str:
     """Run mlx as another user, who may not be able to read the interpreter's own files."""
-    return _as(0, home, sys.executable, "-c", _AS_USER, str(user), str(GROUP), umask, "", *words)
+    code = (sys.executable, "-c", _AS_USER, str(user), str(GROUP), umask, "")
+    return _as(0, home, *code, *words, status=status)
 
 
 # Put something that was in the store into it again, and hold it.
@@ -548,11 +595,12 @@ def _env(home: Path) -> dict[str, str]:
     return {**os.environ, "HOME": str(home), "GIT_CONFIG_GLOBAL": str(home / ".gitconfig")}
 
 
-def _as(user: int, home: Path, *words: str) -> str:
+def _as(user: int, home: Path, *words: str, status: int = 0) -> str:
+    """Run a command as a user; return what it says, also on stderr when it has to fail."""
     done = subprocess.run(
         words, cwd=home, user=user, group=GROUP if user else 0, extra_groups=[],
         capture_output=True, text=True, check=False,
         env=_env(home),
     )  # fmt: skip
-    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-    return done.stdout
+    assert done.returncode == status, f"{words}: {done.stdout}{done.stderr}"
+    return done.stdout + done.stderr if status else done.stdout

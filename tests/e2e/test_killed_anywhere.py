@@ -277,17 +277,8 @@ def test_killed_at_a_step_and_done_again(
     stages(scene).play(point, hit)
 
 
-_FORGETS_IN_TWO_FILES = pytest.mark.xfail(
-    reason="killed between mlx.lock and placed.json, mlx rm says next that nothing is tracked, and "
-    "leaves a temporary to the next write"
-)
-
-
 @pytest.mark.nightly
-@pytest.mark.parametrize(
-    "scene",
-    [pytest.param(s, marks=_FORGETS_IN_TWO_FILES) if s == "rm" else s for s in SCENES],
-)
+@pytest.mark.parametrize("scene", SCENES)
 def test_killed_at_every_step_and_done_again(stages: Callable[[str], Stage], scene: str) -> None:
     stage = stages(scene)
     for point, times in stage.reached().items():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 from pipeline_project import Pipeline
 from sandbox import Project
 
+from mlxrepo.commands.checkout import checkout
 from mlxrepo.errors import InputError, Where
 
 
@@ -51,3 +54,40 @@ def test_a_command_that_makes_a_link_to_outside_fails(pipe: Pipeline, target: st
 
     assert "made what cannot be kept: out.txt is a symbolic link" in pipe.error().message
     assert outside(pipe) == {"secret": "secret\n"}
+
+
+@pytest.mark.parametrize("link", ["out", "out/last", "out/deep/last"])
+@pytest.mark.parametrize("target", ["outside", "outside/secret", "outside/new"])
+@pytest.mark.parametrize("is_absolute", [False, True])
+def test_a_link_to_outside_in_an_out_that_persists_is_refused_before_the_command_runs(
+    pipe: Pipeline, link: str, target: str, is_absolute: bool
+) -> None:
+    full = pipe.path(link)
+    full.parent.mkdir(parents=True, exist_ok=True)
+    goal = pipe.root.parent / target
+    full.symlink_to(goal if is_absolute else os.path.relpath(goal, full.parent))
+    pipe.one(f"touch ran; echo x >> {link} || echo x > {link}/f", outs=[{"out": {"persist": True}}])
+
+    with pytest.raises(InputError, match="the command would write through it") as caught:
+        pipe.repro()
+    assert isinstance(caught.value.where, Where)
+    assert caught.value.message.startswith(f"{link} is a symbolic link")
+    assert outside(pipe) == {"secret": "secret\n"}
+    assert not pipe.path("ran").exists()
+
+
+def test_an_out_that_persists_keeps_links_within_it_and_links_to_the_store(pipe: Pipeline) -> None:
+    pipe.project.git("config", "mlx.link", "symlink")
+    pipe.one(
+        "mkdir -p out; echo x >> out/a; ln -sfn a out/same",
+        outs=[{"out": {"persist": True}}],
+        always_changed=True,
+    )
+    pipe.repro()
+    shutil.rmtree(pipe.path("out"))
+    pipe.project.do(checkout, force=True)
+    assert os.path.isabs(os.readlink(pipe.path("out/a")))
+
+    assert pipe.outcomes() == {"only": "ran"}
+    assert pipe.read("out/a") == "x\nx\n"
+    assert os.readlink(pipe.path("out/same")) == "a"

@@ -14,7 +14,7 @@ from rig import Model, Rig, flat, models, scratch, temporaries, write_model
 from mlxrepo.errors import Damaged, InputError, MlxError, Refused
 from mlxrepo.hashing import Oid, blob_oid
 from mlxrepo.paths import RepoPath
-from mlxrepo.store.materialize import Plan, Side, Workspace, Write, clean_temporaries, plan
+from mlxrepo.store.materialize import Plan, Side, Workspace, Write, plan
 from mlxrepo.store.statcache import RACY_NS
 from mlxrepo.store.tree import DEPTH_MAX, Entry, encode
 
@@ -251,10 +251,20 @@ def test_leftovers_are_cleaned_without_following_links(rig: Rig) -> None:
     rig.write(".mlx-tmp-1/half")
     rig.write(".mlx-tmp-2")
     (rig.root / ".mlx-tmp-3").symlink_to(away)
-    clean_temporaries(str(rig.root))
-    clean_temporaries(str(rig.root / "nothing"))
+    (away / ".mlx-tmp-4").mkdir()
+    (rig.root / "away").symlink_to(away)
+    rig.workspace.clean(map(RepoPath, ("", "nothing", "away")))
+    (away / ".mlx-tmp-4").rmdir()
     assert is_untouched(away)
-    assert os.listdir(rig.root) == [".mlx-tmp-3"]
+    assert sorted(os.listdir(rig.root)) == [".mlx-tmp-3", "away"]
+
+
+def test_a_scan_tells_where_something_is_unfinished(rig: Rig) -> None:
+    rig.write("data/sub/.mlx-tmp-1/half")
+    rig.write("data/other/file")
+    scan = rig.scan()
+    scan.entry(DATA)
+    assert scan.unfinished == {"data/sub"}
 
 
 # hostile objects

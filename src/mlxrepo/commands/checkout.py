@@ -18,7 +18,7 @@ from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.targets import Place, resolve_tracked
 from mlxrepo.repo.trash import to_trash
 from mlxrepo.store.compare import same
-from mlxrepo.store.materialize import Plan, Side, clean_temporaries, plan
+from mlxrepo.store.materialize import Plan, Side, plan
 from mlxrepo.store.objects import Batch, Store
 from mlxrepo.store.snapshot import Scan
 from mlxrepo.store.subtree import find, replace
@@ -87,7 +87,7 @@ def checkout(
     with claim:
         trash = _make_room(repo, work.plans, work.made, force=force)
         _hide(repo, [item for item in work.items if not _is_done(item)])
-        _apply(repo, work.plans, progress)
+        _apply(repo, work.plans, work.looked_at, progress)
         _note(repo, work.items, work.forgotten)
     return CheckedOut(
         written=tuple(write.path for steps in work.plans for write in steps.write),
@@ -102,7 +102,8 @@ def checkout(
 class _Work(NamedTuple):
     """What is to be done: `tops` are the tracked paths that change, `made` those that are outs.
 
-    `forgotten` are placed and no longer recorded.
+    `forgotten` are placed and no longer recorded, `looked_at` the folders where what killed writers
+    left is removed.
     """
 
     items: list[_Item]
@@ -110,6 +111,7 @@ class _Work(NamedTuple):
     plans: list[Plan]
     tops: set[RepoPath]
     made: set[RepoPath]
+    looked_at: set[RepoPath]
 
 
 def _look(repo: Repo, targets: Sequence[str], rev: str | None, progress: Progress) -> _Work:
@@ -131,7 +133,8 @@ def _look(repo: Repo, targets: Sequence[str], rev: str | None, progress: Progres
         changed = [item for item in (*behind, *items) if not _is_done(item)]
         plans = [_plan(item, scan, batch.has_entry) for item in changed]
     made = {item.path for item, _ in chosen if item.role not in SECTIONS}
-    return _Work(items, forgotten, plans, {item.top for item in changed}, made)
+    looked_at = scan.unfinished.union(parent(item.path) for item in (*behind, *items))
+    return _Work(items, forgotten, plans, {item.top for item in changed}, made, looked_at)
 
 
 def _is_done(item: _Item) -> bool:
@@ -276,13 +279,12 @@ def _hide(repo: Repo, items: list[_Item]) -> None:
     repo.hide(tops, folders=folders)
 
 
-def _apply(repo: Repo, plans: list[Plan], progress: Progress) -> None:
+def _apply(repo: Repo, plans: list[Plan], looked_at: set[RepoPath], progress: Progress) -> None:
     total = sum(write.entry.files for steps in plans for write in steps.write)
     progress.start("checkout", total)
     workspace = repo.workspace(progress)
+    workspace.clean(looked_at)
     for steps in plans:
-        for folder in {parent(write.path) for write in steps.write}:
-            clean_temporaries(repo.full(folder))
         workspace.apply(steps)
     progress.done()
 

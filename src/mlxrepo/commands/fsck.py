@@ -15,7 +15,7 @@ from mlxrepo.repo.losses import Losses, Need, look, narrowed, needed_roots
 from mlxrepo.repo.registered import registered
 from mlxrepo.repo.repair import Repair, Sources, foresee
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.roots import Root, roots_of
+from mlxrepo.repo.roots import Root, asked
 from mlxrepo.repo.targets import resolve_tracked
 from mlxrepo.store.check import Notes, Pick, Tally, check
 from mlxrepo.store.inventory import Fault, Inventory, Key
@@ -134,10 +134,11 @@ def _needed_elsewhere(repo: Repo) -> tuple[list[Root], str]:
     for other in others:
         name = display(other.root or other.path)
         try:
-            if not other.is_reachable:
-                raise CannotDecide("this repository uses the store and is out of reach")
-            roots = [root for root in roots_of(other.path, other.root) if _is_read(root)]
-        except (MlxError, OSError) as error:  # such as those of a user who lets nobody in
+            roots = [root for root in asked(other) if _is_read(root)]
+        except CannotDecide as error:  # such as those of a user who lets nobody in
+            unknown = unknown or str(error)
+            continue
+        except MlxError as error:
             unknown = unknown or f"{name}: {error}"
             continue
         found += [root._replace(where=f"{root.where} of {name}") for root in roots]

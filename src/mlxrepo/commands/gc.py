@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mlxrepo import files
-from mlxrepo.errors import CannotDecide, Damaged, InputError, Refused
+from mlxrepo.errors import CannotDecide, Damaged, EnvironmentFailed, InputError, Refused
 from mlxrepo.paths import display
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo import registered
 from mlxrepo.repo.git import Git
+from mlxrepo.repo.history import check_readable
 from mlxrepo.repo.layout import TRASH_FOLDER
 from mlxrepo.repo.registered import Registered
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.roots import roots_of
+from mlxrepo.repo.roots import asked, roots_of
 from mlxrepo.repo.settings import Settings
 from mlxrepo.store import gc as store_gc
 from mlxrepo.store.gc import NOTHING, Amount, Swept, Trashed
@@ -129,6 +130,7 @@ def forget(repo: Repo, path: str, *, apply: bool = True) -> str:
 
     Raises:
         Refused: when it is there and uses this store.
+        CannotDecide: when it lies where this user may not look.
         InputError: when it is not registered.
     """
     root, full = repo.store.root, os.path.join(repo.cwd, path)
@@ -147,21 +149,10 @@ def forget(repo: Repo, path: str, *, apply: bool = True) -> str:
 
 
 def _users(repo: Repo) -> list[Registered]:
-    """Return every repository that uses the store, this one first.
-
-    Raises:
-        CannotDecide: when one is out of reach.
-    """
+    """Return every repository that uses the store, this one first."""
     main = repo.root if repo.git_dir == repo.common_dir else None
     mine = Registered(repo.common_dir, main)
     others = [user for user in registered.registered(repo.store.root) if user.path != mine.path]
-    for user in others:
-        if not user.is_reachable:
-            raise CannotDecide(
-                f"the repository {display(user.path)} uses this store and is out of reach: what "
-                "it needs is not known",
-                hint=f"mount its disk, or, when it is gone for good: mlx gc --forget {user.path}",
-            )
     return [mine, *others]
 
 
@@ -174,8 +165,11 @@ def _mark(
     """
     store.refresh()
     keys = {key for lease in held(store.root) for key in lease.keys}
-    for user in users:
-        keys.update(key_of(root.entry) for root in roots_of(user.path, user.root, sparing=True))
+    mine, *others = users
+    needs = [roots_of(mine.path, mine.root, sparing=True)]
+    needs += [asked(user, sparing=True) for user in others]
+    for found in needs:
+        keys.update(key_of(root.entry) for root in found)
         progress.advance()
     try:
         fresh, missing = mark(store, keys, live)
@@ -191,7 +185,11 @@ def _mark(
 
 
 def _uses(user: Registered, store_root: str) -> bool:
-    chosen = Settings(Git(user.path, user.path)).get("store")
+    try:
+        check_readable(user.path)
+        chosen = Settings(Git(user.path, user.path)).get("store")
+    except (OSError, EnvironmentFailed) as error:
+        raise user.unreadable(error) from None
     return os.path.realpath(os.path.expanduser(chosen)) == os.path.realpath(store_root)
 
 

@@ -149,7 +149,7 @@ def _forget(repo: Repo, chosen: list[_Chosen]) -> None:
         with ExitStack() as stack:
             parts = any(item.below for item in mine)
             batch = stack.enter_context(repo.store.batch()) if parts else None
-            records, placed = stack.enter_context(repo.recording(lock))
+            records, placed = stack.enter_context(repo.recording(lock, forgetting=True))
             for item in mine:
                 if batch is not None and item.below:
                     _forget_part(repo, item, batch, records, placed)

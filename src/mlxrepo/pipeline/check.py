@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from mlxrepo.errors import InputError
 from mlxrepo.globs import concerns
-from mlxrepo.paths import RepoPath, ancestors, display, is_inside
+from mlxrepo.paths import RepoPath, ancestors, bad_link, display, is_inside
 from mlxrepo.pipeline.inputs import Inputs
 from mlxrepo.repo.declared import Declared
-from mlxrepo.repo.stage import Dep, Stage
+from mlxrepo.repo.stage import Dep, Out, Stage
+from mlxrepo.store.links import linked_oid
 
 
 def check(stage: Stage, inputs: Inputs, declared: Declared) -> None:
@@ -50,7 +52,11 @@ def _is_made(path: RepoPath, inputs: Inputs, declared: Declared) -> bool:
 
 
 def _refuse_links(stage: Stage, inputs: Inputs) -> None:
-    """Refuse outs behind a link: what is replaced there might be anything, anywhere."""
+    """Refuse outs behind a link: what is replaced there might be anything, anywhere.
+
+    An out that is a link itself is set aside, but for one that persists: the command would write
+    through it, and through any link in it.
+    """
     for out in stage.outs:
         for folder in ancestors(out.path):
             if os.path.islink(inputs.repo.full(folder)):
@@ -60,3 +66,31 @@ def _refuse_links(stage: Stage, inputs: Inputs) -> None:
                     hint="replace the link by a folder, or write the out somewhere else",
                     where=out.where,
                 )
+        if out.persist:
+            _refuse_persisting(out, inputs)
+
+
+def _refuse_persisting(out: Out, inputs: Inputs) -> None:
+    for path in _links(inputs.repo.full(out.path), out.path):
+        target = os.readlink(inputs.repo.full(path))
+        if linked_oid(inputs.repo.store, target):  # copied before the command can write to it
+            continue
+        reason = bad_link(path, target, out.path)
+        if reason:
+            raise InputError(
+                f'{display(path)} is a symbolic link to "{display(target)}", which {reason}; as '
+                f'"{display(out.path)}" persists, the command would write through it',
+                hint="replace the link by a copy of what it leads to",
+                where=out.where,
+            )
+
+
+def _links(full: str, path: RepoPath) -> Iterator[RepoPath]:
+    """Yield the symbolic links at and below a path."""
+    if os.path.islink(full):
+        yield path
+    elif os.path.isdir(full):
+        with os.scandir(full) as items:
+            found = [item.name for item in items if item.is_symlink() or item.is_dir()]
+        for name in found:
+            yield from _links(os.path.join(full, name), RepoPath(f"{path}/{name}"))

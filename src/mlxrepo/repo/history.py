@@ -6,17 +6,24 @@ objects are read as they are (`refs/replace` is among the refs, so both sides co
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from mlxrepo.errors import CannotDecide
 from mlxrepo.repo.git import Git
-from mlxrepo.repo.layout import LOCK_FILE
+from mlxrepo.repo.layout import LOCK_FILE, STORE_FOLDER
 
 _LOCKS = f":(top,glob)**/{LOCK_FILE}"
 _FILES = ("100644", "100755")
+# What of a git dir names objects, or holds them; folders with all that is in them.
+_TELLING = (
+    "HEAD", "packed-refs", "refs", "reftable", "logs", "index", "objects", "info", "config",
+    "config.worktree", "shallow", "worktrees", "rebase-merge", "rebase-apply", "sequencer",
+)  # fmt: skip
 _HASH = re.compile(rb"\b[0-9a-f]{7,64}\b")
 _NOTES_MAX = 1 << 20  # bytes of a file of a rebase that are looked through
 _TYPED = "%(objecttype) %(objectname)%0a%(*objecttype) %(*objectname)"  # itself, then its target
@@ -53,6 +60,29 @@ def check_complete(git: Git, common_dir: str) -> None:
             hint="make a full clone that uses the same store (git config mlx.store), and collect "
             "there",
         )
+
+
+def check_readable(common_dir: str) -> None:
+    """Check that this user may read all that git would: it passes over what it may not.
+
+    Raises:
+        PermissionError: for the first file or folder that is closed.
+    """
+    for name in _TELLING:
+        _check_open(os.path.join(common_dir, name))
+
+
+def _check_open(path: str) -> None:
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if stat.S_ISDIR(mode):
+        for name in os.listdir(path):
+            if name != STORE_FOLDER:  # of a linked worktree; mlx itself complains
+                _check_open(os.path.join(path, name))
+    elif stat.S_ISREG(mode) and not os.access(path, os.R_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
 
 def _has_bytes(path: str) -> bool:

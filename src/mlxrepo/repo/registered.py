@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
+from shlex import quote
 from typing import NamedTuple
 
 from mlxrepo.codec import canonical, parse_json
-from mlxrepo.errors import InputError
+from mlxrepo.errors import CannotDecide, InputError
 from mlxrepo.files import make_folder, remove_quietly, write_atomic
 from mlxrepo.hashing import blob_oid
 from mlxrepo.paths import TEMP_PREFIX, display, name_bytes
@@ -32,8 +33,28 @@ class Registered(NamedTuple):
 
     @property
     def is_reachable(self) -> bool:
-        """Say whether it can be asked."""
-        return os.path.isfile(os.path.join(self.path, "HEAD"))
+        """Say whether it is there.
+
+        Raises:
+            CannotDecide: when it lies where this user may not look.
+        """
+        try:
+            os.stat(os.path.join(self.path, "HEAD"))
+        except PermissionError as error:
+            raise self.unreadable(error) from None
+        except OSError:
+            return False
+        return True
+
+    def unreadable(self, error: Exception) -> CannotDecide:
+        """Return the error for a repository that cannot be asked: somebody else's, as a rule."""
+        name = display(self.root or self.path)
+        return CannotDecide(
+            f"the repository {name} uses this store and cannot be read, so that nobody knows what "
+            f"it needs: {_why(error)}",
+            hint=f"let its owner open it to your group (chmod -R g+rX {quote(name)}, git config "
+            "core.sharedRepository group), or do this as a user who can read it",
+        )
 
 
 def register(store: str, repository: Registered) -> None:
@@ -92,6 +113,12 @@ def forget(store: str, path: str) -> Registered:
     repository = find(store, path)
     remove_quietly(_note(store, repository.path))
     return repository
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{display(os.fsdecode(error.filename or ''))}: {error.strerror}"
+    return str(error)
 
 
 def _own_store(common_dir: str) -> str:

@@ -279,20 +279,26 @@ class Repo:
         return mutex(self.worktree_file(layout.MUTEX_FILE), what)
 
     @contextmanager
-    def recording(self, lock: RepoPath) -> Iterator[tuple[Records, Placed]]:
+    def recording(
+        self, lock: RepoPath, *, forgetting: bool = False
+    ) -> Iterator[tuple[Records, Placed]]:
         """Yield the records of one lockfile and what is placed, to be changed in the block.
 
-        They are read under the mutex and written when the block ends without an error.
+        They are read under the mutex and written when the block ends without an error: the
+        records first, or last when `forgetting`. So after a kill in between, what is new is
+        recorded, and what is to be forgotten still is, for the same command to find.
         """
         with self.mutex("recording"):
             records, placed = self._lock_now(lock), self.placed
             before = dict(records), dict(placed)
             yield records, placed
+            if forgetting:
+                self._write_placed(placed, before[1])
             if records != before[0]:
                 write_owned(self.root, lock, encode_lock(records))
                 self._note_lock(lock, records)
-            if placed != before[1]:
-                write_placed(self.worktree_file(layout.PLACED_FILE), placed)
+            if not forgetting:
+                self._write_placed(placed, before[1])
 
     def _lock_now(self, path: RepoPath) -> Records:
         """Return the records of a lockfile; it is read again when it is not as it was read last."""
@@ -322,8 +328,11 @@ class Repo:
             placed = self.placed
             before = dict(placed)
             change(placed)
-            if placed != before:
-                write_placed(self.worktree_file(layout.PLACED_FILE), placed)
+            self._write_placed(placed, before)
+
+    def _write_placed(self, placed: Placed, before: Placed) -> None:
+        if placed != before:
+            write_placed(self.worktree_file(layout.PLACED_FILE), placed)
 
     def update_project(self, path: RepoPath, change: Callable[[str], str]) -> None:
         """Change the text of one mlx.yaml: under the mutex, on what is on disk now."""

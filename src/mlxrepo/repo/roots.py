@@ -8,18 +8,27 @@ what is placed. Too much does no harm here; whatever is left out could be lost.
 from __future__ import annotations
 
 import os
+import stat
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mlxrepo.paths import RepoPath
+from mlxrepo.errors import CannotDecide, EnvironmentFailed
+from mlxrepo.paths import RepoPath, display
 from mlxrepo.repo import layout
 from mlxrepo.repo.git import Git
-from mlxrepo.repo.history import check_complete, index_locks, lock_changes, odd_trees
+from mlxrepo.repo.history import (
+    check_complete,
+    check_readable,
+    index_locks,
+    lock_changes,
+    odd_trees,
+)
 from mlxrepo.repo.lockfile import parse_lock
 from mlxrepo.repo.lockrows import Row, RowReader, rows_of
 from mlxrepo.repo.observed import stage_address
 from mlxrepo.repo.placed import read_placed
+from mlxrepo.repo.registered import Registered
 from mlxrepo.repo.repo import Repo
 from mlxrepo.store.tree import Entry
 
@@ -65,13 +74,34 @@ def roots_of(common_dir: str, main: str | None, *, sparing: bool = False) -> Ite
 
     Raises:
         CannotDecide, InputError: as `roots`.
+        PermissionError: when something of its history cannot be read.
     """
     git = Git(common_dir, common_dir)
+    check_readable(common_dir)
     check_complete(git, common_dir)
     places = worktrees(git, common_dir, main)
     for place in places:
         yield from _here(place, sparing)
     yield from _recorded(git, places, sparing)
+
+
+def asked(other: Registered, *, sparing: bool = False) -> Iterator[Root]:
+    """Yield what another repository that uses the store needs, as `roots_of` does.
+
+    Raises:
+        CannotDecide: also when it is out of reach, or cannot be read.
+        InputError: as `roots`.
+    """
+    if not other.is_reachable:
+        raise CannotDecide(
+            f"the repository {display(other.path)} uses this store and is out of reach: what it "
+            "needs is not known",
+            hint=f"mount its disk, or, when it is gone for good: mlx gc --forget {other.path}",
+        )
+    try:
+        yield from roots_of(other.path, other.root, sparing=sparing)
+    except (OSError, EnvironmentFailed) as error:
+        raise other.unreadable(error) from None
 
 
 def worktrees(git: Git, common_dir: str, main: str | None) -> list[Worktree]:
@@ -134,7 +164,15 @@ def _lockfiles(root: str, git_dir: str) -> list[str]:
     found = {layout.LOCK_FILE, *git.project_files(layout.LOCK_FILE)}
     for path in git.project_files(layout.PROJECT_FILE):
         found.add(path.removesuffix(layout.PROJECT_FILE) + layout.LOCK_FILE)
-    return sorted(path for path in found if os.path.isfile(os.path.join(root, path)))
+    return sorted(path for path in found if _is_file(os.path.join(root, path)))
+
+
+def _is_file(path: str) -> bool:
+    """Say whether a file is there; one that hides behind an error might be."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 # in git

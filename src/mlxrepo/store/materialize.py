@@ -33,7 +33,7 @@ from mlxrepo.store.statcache import (
 )
 from mlxrepo.store.tree import Entry, check_depth
 
-__all__ = ["Plan", "Side", "Workspace", "Write", "clean_temporaries", "plan"]
+__all__ = ["Plan", "Side", "Workspace", "Write", "plan"]
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -84,6 +84,16 @@ class Workspace:
         """Remove those of the folders that are empty, the deepest first."""
         for path in sorted(paths, key=len, reverse=True):
             self._remove_empty(path)
+
+    def clean(self, folders: Iterable[RepoPath]) -> None:
+        """Remove what killed writers left in folders; those behind a link are not ours."""
+        for path in folders:
+            with contextlib.suppress(FileNotFoundError, Refused):
+                folder = self._enter(path, create=False)
+                try:
+                    files.remove_dead(folder)
+                finally:
+                    os.close(folder)
 
     def apply(self, plan: Plan) -> None:
         """Do what a plan says: make room first, then write."""
@@ -291,15 +301,3 @@ def _is_folder(name: str, folder: int) -> bool:
     except FileNotFoundError:
         return False
     return statlib.S_ISDIR(found.st_mode)
-
-
-def clean_temporaries(folder: str) -> None:
-    """Remove what a killed writer left in one workspace folder."""
-    try:
-        fd = os.open(folder, _OPEN_FOLDER)
-    except OSError:
-        return
-    try:
-        files.remove_dead(fd)
-    finally:
-        os.close(fd)

@@ -66,7 +66,8 @@ class Scan:
     """One look at the workspace below `root`; with a batch it stores what it hashes.
 
     Trees it computed without storing them are kept and answered by `tree`, so that a comparison
-    can walk them as if they were in the store.
+    can walk them as if they were in the store. `unfinished` are the folders in which it has seen
+    what a writer is making, or has left when it was killed.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Scan:
     ):
         self.root = root
         self.read_files = 0
+        self.unfinished: set[RepoPath] = set()
         self._cache = cache
         self._store = store
         self._batch = batch
@@ -240,6 +242,8 @@ class Scan:
                         listing.found.append((item.name, stat_of(found)))
                     elif self._is_hidden(below + item.name, item.name, True):
                         listing.hidden.append(item.name)
+                        if item.name.startswith(TEMP_PREFIX):
+                            self.unfinished.add(path)
                     else:
                         _check_name(below + item.name, item.name)
                         listing.folders.append(item.name)
