@@ -126,7 +126,7 @@ def test_every_command_that_advice_names_exists_or_will() -> None:
 
 def test_advice_names_a_later_command_once_it_is_there() -> None:
     assert advice(["move"], {*COMMANDS, "mv"}) == "use `mlx mv`"
-    assert advice(["why"], COMMANDS) == "`mlx why` is not available in this version"
+    assert advice(["bisect"], COMMANDS) == "`mlx bisect` is not available in this version"
 
 
 def test_an_unknown_command_of_a_group_is_answered_from_the_group(

@@ -154,11 +154,11 @@ def test_runs_of_a_stage_are_those_that_ended_well(chain: Pipeline) -> None:
     chain.declare(chain.read("mlx.yaml").replace("cat first.txt params.yaml >", "exit 1; echo >"))
     assert chain.failure().stage == "second"
     with chain.project.repo() as repo:
-        found = list(journal.runs_of(repo, "second"))
+        found = list(journal.stage_runs(repo, ["second"]))
         assert [one.reasons[0].new for one in found] == [3, 2, None]
         assert len({one.key for one in found}) == 3
-        assert len(list(journal.runs_of(repo, "first"))) == 1
-        assert list(journal.runs_of(repo, "fir")) == []
+        assert len(list(journal.stage_runs(repo, ["first"]))) == 1
+        assert list(journal.stage_runs(repo, ["fir"])) == []
 
 
 @pytest.mark.parametrize("rest", [b"", b"\0\0\0", b'{"event":"end","stage":"fir', b"[]\n12\n"])
@@ -181,7 +181,7 @@ def test_a_run_of_a_newer_format_or_without_a_head_is_passed_over(chain: Pipelin
         file_of(chain, run).write_bytes(other)
         assert ids(chain) == []
         with chain.project.repo() as repo:
-            assert list(journal.runs_of(repo, "first")) == []
+            assert list(journal.stage_runs(repo, ["first"])) == []
 
 
 def test_worktrees_share_the_journal(chain: Pipeline) -> None:

@@ -28,7 +28,7 @@ from mlxrepo.repo.repo import Repo
 @click.option("-n", "--dry-run", is_flag=True, help="Only check and tell.")
 @click.pass_obj
 def command(screen: Screen, targets: tuple[str, ...], why: str, dry_run: bool) -> None:
-    """Take the present outs of stages as the result of their present inputs.
+    """Take present outs as the result of present inputs.
 
     For changes that cannot matter, such as a reformatted script. The record says accepted, by whom
     and why, and so do `status` and `why`, here and downstream: it is never shown as a run, and

@@ -38,7 +38,10 @@ COMMANDS: dict[str, Verb] = {
     "ls": Verb("mlxrepo.cli.ls", "List what is tracked", DATA),
     "cat": Verb("mlxrepo.cli.cat", "Print one tracked file, of now or of a revision", DATA),
     "repro": Verb("mlxrepo.cli.repro", "Bring the pipeline up to date", PIPELINE),
-    "accept": Verb("mlxrepo.cli.accept", "Take present outs as right, without a run", PIPELINE),
+    "why": Verb("mlxrepo.cli.why", "Explain what repro would do about a stage", PIPELINE),
+    "accept": Verb(
+        "mlxrepo.cli.accept", "Take present outs as the result of present inputs", PIPELINE
+    ),
     "runs": Verb("mlxrepo.cli.runs", "List what runs did, and show what they printed", PIPELINE),
     "dag": Verb("mlxrepo.cli.dag", "Draw the pipeline", PIPELINE),
     "stage": Verb("mlxrepo.cli.stage", "Declare stages and list them", PIPELINE),

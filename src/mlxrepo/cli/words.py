@@ -47,7 +47,7 @@ FOREIGN = {
 _LATER = """
 attribute audit bisect ci diff drop export fetch get impact import
 import-url install lineage lock log migrate model plots pull purge push queue remote rollback
-uninstall update verify why
+uninstall update verify
 """
 LATER = frozenset(_LATER.split())
 

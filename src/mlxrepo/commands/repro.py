@@ -9,6 +9,7 @@ from mlxrepo.paths import ROOT, RepoPath, is_inside
 from mlxrepo.pipeline.aside import recover
 from mlxrepo.pipeline.check import check
 from mlxrepo.pipeline.decide import MAY_RUN, RUN, UP_TO_DATE, Rules
+from mlxrepo.pipeline.earlier import EarlierRuns
 from mlxrepo.pipeline.edited import record_edited
 from mlxrepo.pipeline.engine import Engine, new_run_id
 from mlxrepo.pipeline.graph import Graph, build_graph, read_paths
@@ -103,7 +104,8 @@ def repro(
     if dry_run:
         judge = Judge(repo, rules=rules, progress=progress)
         _check(judge, graph, chosen)
-        return Repro(tuple(preview(judge, graph, chosen)))
+        earlier = EarlierRuns(repo, judge.actions, chosen)
+        return Repro(tuple(preview(judge, graph, chosen, earlier)))
     jobs = options.jobs or repo.settings.number("jobs", cores())
     with _running(repo, progress):
         recovered = recover(repo, repo.claims("mlx repro"))

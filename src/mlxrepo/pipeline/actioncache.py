@@ -70,14 +70,36 @@ class ActionCache:
     def get(self, key: Oid) -> list[Result]:
         """Return the results of a key by digest; an entry of other bytes than its name is none."""
         folder = os.path.join(self._root, key)
+        return [result for name in self._names(key) if (result := _read(folder, name))]
+
+    def action(self, key: Oid) -> dict[str, Any] | None:
+        """Return the action that a key was made of, as its entries tell it; None: there is none."""
+        for name in self._names(key):
+            entry = _load(os.path.join(self._root, key), name)
+            if entry is not None:
+                return dict(entry["action"])
+        return None
+
+    def _names(self, key: Oid) -> list[str]:
         try:
-            names = sorted(os.listdir(folder))
+            return sorted(os.listdir(os.path.join(self._root, key)))
         except FileNotFoundError:
             return []
-        return [result for name in names if (result := _read(folder, name))]
 
 
 def _read(folder: str, name: str) -> Result | None:
+    value = _load(folder, name)
+    try:
+        if value is None:
+            return None
+        outs = tuple(_to_output(item) for item in value["outs"])
+        return Result(outs, value["metrics"], value["made"])
+    except (MlxError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _load(folder: str, name: str) -> dict[str, Any] | None:
+    """Read an entry; None when it is damaged, or of another format."""
     path = os.path.join(folder, name)
     try:
         with open(path, "rb") as stream:
@@ -85,10 +107,7 @@ def _read(folder: str, name: str) -> Result | None:
         if keyed_oid(RESULT_CONTEXT, data) != name:
             return None
         value = parse_json(data, source=path)
-        if value["format"] != FORMAT:
-            return None
-        outs = tuple(_to_output(item) for item in value["outs"])
-        return Result(outs, value["metrics"], value["made"])
+        return value if value["format"] == FORMAT else None
     except (OSError, MlxError, KeyError, TypeError, ValueError):
         return None
 

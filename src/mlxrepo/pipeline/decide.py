@@ -101,6 +101,8 @@ _SENTENCES: Mapping[str, Callable[[Reason], str]] = {
     "shell-added": lambda r: f"the shell is pinned now: {_known(r.new)}",
     "shell-removed": lambda r: "the shell is no longer pinned",
     "upstream": lambda r: f"{display(r.name)} may run first",
+    # What nobody declared: only told, never a cause.
+    "undeclared": lambda r: f"{display(r.name)} {_known(r.old)} -> {_known(r.new)}",
     "merged": lambda r: "both sides of a merge ran it",
     "accepted": lambda r: f"accepted by {display(r.old or 'somebody')}: {display(r.new)}",
     "rests-on": lambda r: f"rests on {display(r.name)}, which was accepted",

@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -117,15 +117,19 @@ def stages(repo: Repo, run: Run) -> list[StageRun]:
     return list(_Story(repo, run.id).stages().values())
 
 
-def runs_of(repo: Repo, stage: str) -> Iterator[StageRun]:
-    """Yield each time that a stage was run to a good end, newest first, read one by one."""
-    mark = json.dumps(stage, ensure_ascii=False).encode("utf-8", "backslashreplace")
+def stage_runs(repo: Repo, addresses: Collection[str]) -> Iterator[StageRun]:
+    """Yield each time that one of some stages was run to a good end, newest first."""
+    marks = [json.dumps(stage, ensure_ascii=False) for stage in addresses]
+    wanted = [mark.encode("utf-8", "backslashreplace") for mark in marks]
     for name in sorted(run_names(repo), reverse=True):
         story = _Story(repo, name)
-        if mark in story.data and story.head:
-            one = story.stages().get(stage)
-            if one is not None and one.outcome == "ran":
-                yield one
+        if any(mark in story.data for mark in wanted) and story.head:
+            found = story.stages()
+            yield from (
+                found[stage]
+                for stage in addresses
+                if stage in found and found[stage].outcome == "ran"
+            )
 
 
 def environment(repo: Repo, digest: str | None) -> dict[str, Any] | None:

@@ -58,11 +58,15 @@ class Packages:
         """Say whether the look is over."""
         return self._thread is not None and not self._thread.is_alive()
 
-    def keep(self) -> Oid | None:
-        """Wait for the answer, keep it, and return its digest; None: there is no python."""
+    def wait(self) -> dict[str, Any] | None:
+        """Wait for the answer and return it, as `journal.environment` does; None: no python."""
         if self._thread is not None:
             self._thread.join(WAIT_SECONDS)
-        if self._found is None:
+        return self._found
+
+    def keep(self) -> Oid | None:
+        """Wait for the answer, keep it, and return its digest; None: there is no python."""
+        if self.wait() is None:
             return None
         data = canonical(self._found)
         digest = blob_oid(data)

@@ -7,22 +7,27 @@ from collections.abc import Iterable
 from mlxrepo.errors import MlxError
 from mlxrepo.pipeline.accepted import Standing
 from mlxrepo.pipeline.decide import BLOCKED, MAY_RUN, RESTORE, RUN, UP_TO_DATE, Reason
+from mlxrepo.pipeline.earlier import EarlierRuns
 from mlxrepo.pipeline.graph import Graph
 from mlxrepo.pipeline.judge import Judge
 from mlxrepo.pipeline.report import StageReport, with_standing
 
 
-def preview(judge: Judge, graph: Graph, addresses: Iterable[str]) -> list[StageReport]:
+def preview(
+    judge: Judge, graph: Graph, addresses: Iterable[str], earlier: EarlierRuns | None = None
+) -> list[StageReport]:
     """Decide about each stage as if those before it had been settled.
 
-    A stage behind one that would run may run, or stop early: that depends on what comes out.
+    A stage behind one that would run may run, or stop early: that depends on what comes out. With
+    `earlier` a stage that would run gets a note when a run that is not the one on record comes
+    nearer to it.
     """
     reports: dict[str, StageReport] = {}
     standing = Standing(graph, judge)
     for address in addresses:
         needs = () if graph.stages[address].frozen else graph.upstream[address]
         before = [reports[u] for u in needs if u in reports]
-        report = _behind(address, before) or _decide(judge, graph, address)
+        report = _behind(address, before) or _decide(judge, graph, address, earlier)
         reports[address] = with_standing(report, standing.of(address))
     return list(reports.values())
 
@@ -39,7 +44,7 @@ def _behind(address: str, before: list[StageReport]) -> StageReport | None:
     return None
 
 
-def _decide(judge: Judge, graph: Graph, address: str) -> StageReport:
+def _decide(judge: Judge, graph: Graph, address: str, earlier: EarlierRuns | None) -> StageReport:
     if judge.is_settled(graph.stages[address]):
         return StageReport(address, UP_TO_DATE)
     try:
@@ -48,4 +53,6 @@ def _decide(judge: Judge, graph: Graph, address: str) -> StageReport:
         return StageReport(address, BLOCKED, why=error.message, error=error)
     if decision.word == RESTORE and decision.result is not None:
         judge.inputs.assume_outs(graph.stages[address], decision.result.outs)
-    return StageReport(address, decision.word, decision.reasons, decision.why)
+    nearest = earlier.nearest(decision.action) if earlier and decision.word == RUN else None
+    notes = (str(nearest),) if nearest and len(nearest.reasons) < len(decision.reasons) else ()
+    return StageReport(address, decision.word, decision.reasons, decision.why, notes=notes)
