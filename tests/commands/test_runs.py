@@ -220,6 +220,17 @@ def test_a_run_is_shown_with_its_reasons(screen: Screen) -> None:
     assert "hush   up-to-date" in screen.run("show", "-v")
 
 
+def test_a_failure_is_shown_with_its_error(screen: Screen) -> None:
+    screen.pipe.declare(TALK.replace("cp p.txt talk.txt", "exit 7"))
+    screen.pipe.repro("hush")
+    text = screen.run("show")
+    assert "outcome   failed (exit 4) in " in text
+    rows = {line.split()[0]: line.split()[1:3] for line in text.splitlines() if line}
+    assert rows["talk"] == ["failed", "7"]
+    assert rows["hush"] == ["blocked", "-"]
+    assert "talk: stage talk failed: exit 7 from:" in text
+
+
 def test_documents_have_every_value(screen: Screen) -> None:
     [run, _] = screen.json("list")["runs"]
     assert run["worktree"] == str(screen.pipe.root)
@@ -240,7 +251,8 @@ def test_logs_bear_the_names_of_stages_unless_one_is_asked_for(screen: Screen) -
     screen.pipe.outcomes()
     assert screen.run("logs") == "talk | one\ntalk | two\ntalk | no end\nlast | last\n"
     assert screen.run("logs", "talk") == TALKED.decode()
-    lines = [json.loads(line) for line in screen.run("logs", "talk", "--json").splitlines()]
+    *lines, end = map(json.loads, screen.run("logs", "talk", "--json").splitlines())
+    assert (end["event"], end["outcome"]) == ("done", "done")
     assert [line["text"] for line in lines][::2] == ["one", "no end"]
     assert {(line["event"], line["stage"]) for line in lines} == {("line", "talk")}
 

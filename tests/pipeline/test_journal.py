@@ -16,6 +16,7 @@ from pipeline_project import Pipeline, until
 
 from mlxrepo.commands import repro as repro_module
 from mlxrepo.commands.repro import repro
+from mlxrepo.errors import InputError
 from mlxrepo.pipeline import journal, packages, pruning
 from mlxrepo.pipeline.alive import hold, is_alive
 from mlxrepo.pipeline.aside import MANIFESTS
@@ -263,6 +264,7 @@ def test_packages_on_the_python_path_count_and_its_value_is_not_written(
     pipe: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "s3cret" / "Some_Thing-1.2.3.dist-info").mkdir(parents=True)
+    os.utime(tmp_path / "s3cret", (0, 0))  # long enough ago to be remembered
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "s3cret"))
     pipe.one("true")
     pipe.outcomes()
@@ -415,10 +417,13 @@ def test_an_environment_goes_with_the_last_run_that_had_it(shelf: Shelf) -> None
     assert list(folder.iterdir()) == [kept]
 
 
-def test_a_wrong_setting_fails_no_run(shelf: Shelf) -> None:
-    shelf.pipe.project.git("config", "mlx.journal", "much")
-    made = [shelf.run() for _ in range(4)]
-    assert ids(shelf.pipe) == made[::-1]
+def test_a_wrong_size_is_told_before_anything_runs(pipe: Pipeline) -> None:
+    pipe.one("touch ran")
+    pipe.project.git("config", "mlx.journal", "much")
+    with pytest.raises(InputError, match=r'mlx\.journal is "much"') as caught:
+        pipe.repro()
+    assert caught.value.hint == "git config mlx.journal 1GiB"
+    assert not pipe.path("ran").exists()
 
 
 def test_a_run_is_followed_by_a_reader_while_it_goes_on(pipe: Pipeline) -> None:

@@ -101,6 +101,9 @@ def show_command(screen: Screen, run: str | None) -> None:
         out()
         headers = ("stage", "outcome", "exit", "time", "memory", "why")
         out(table([_stage_row(screen, one) for one in shown], headers, "llrrrl"))
+    for one in found.stages:
+        if one.error:
+            out(f"\n{display(one.stage)}: {paint(screen, display(one.error), 'red')}")
     if idle := len(found.stages) - len(shown):
         out(f"{units.count(idle, 'stage')} up to date (-v lists them)")
 
@@ -127,10 +130,10 @@ def logs_command(screen: Screen, run: str | None, stage: str | None, follow: boo
     with Repo.open(screen.cwd) as repo:
         found = logs(repo, [word for word in (run, stage) if word], follow=follow)
         _print_logs(screen, found, follow)
-        if screen.json or not follow:
-            return
         outcome = show(repo, found.run.id).run.outcome
-    if outcome != RUNNING:
+    if screen.json:
+        emit_event("runs logs", {"event": "done", "run": found.run.id, "outcome": outcome})
+    elif follow and outcome != RUNNING:
         say(screen, f"the run {found.run.id}: {outcome}")
 
 
@@ -176,11 +179,11 @@ def _row(screen: Screen, run: Run, here: str) -> tuple[str, ...]:
 
 def _facts(screen: Screen, found: Shown) -> list[tuple[str, str]]:
     run = found.run
-    ended = [f"exit {run.exit_code}"] if run.exit_code else []
-    ended += [f"in {units.duration(run.seconds)}"] if run.seconds is not None else []
+    ended = f" (exit {run.exit_code})" if run.exit_code else ""
+    ended += f" in {units.duration(run.seconds)}" if run.seconds is not None else ""
     rows = [
         ("run", run.id),
-        ("outcome", " ".join([_outcome(screen, run.outcome), ", ".join(ended)]).strip()),
+        ("outcome", _outcome(screen, run.outcome) + ended),
         ("command", _words(run)),
         ("began", f"{_clock(run.begun)}, process {run.pid}"),
         ("by", display(f"{run.by or 'nobody that git knows'} on {run.host}")),
@@ -205,7 +208,7 @@ def _stage_row(screen: Screen, one: StageRun) -> tuple[str, ...]:
         "-" if one.exit_code is None else str(one.exit_code),
         _time(one.seconds),
         "-" if one.memory is None else units.size(one.memory),
-        display(f"{one.error}; {why}" if one.error else why),
+        display(why),
     )
 
 

@@ -105,7 +105,9 @@ def _pieces(repo: Repo, run: Run, wanted: frozenset[str] | None, follow: bool) -
     read: dict[str, int] = {}
     while True:
         # Asked before the logs are read: of what has ended they are whole then.
-        now = journal.run(repo, run.id) or run
+        now = journal.run(repo, run.id)
+        if now is None:
+            return  # it is over, and has made room for others
         stages = [s for s in journal.stages(repo, now) if wanted is None or s.stage in wanted]
         for one in stages:
             for data in _since(one.log, read.get(one.stage, 0)):

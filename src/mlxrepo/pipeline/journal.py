@@ -154,11 +154,11 @@ class _Story:
         self._repo = repo
         self._name = name
         self._path = repo.shared(RUNS_FOLDER, name, JOURNAL_FILE)
+        # Asked before the reading: a run that ends in between has its last line.
+        self._is_alive = is_alive(repo, name)
 
     @cached_property
     def data(self) -> bytes:
-        # Asked before the reading: a run that ends in between has its last line.
-        self.is_alive = is_alive(self._repo, self._name)
         try:
             with open(self._path, "rb") as stream:
                 return stream.read()
@@ -189,7 +189,7 @@ class _Story:
             commit=head.get("commit", ""),
             dirty=head.get("dirty", False),
             begun=head.get("begun", 0.0),
-            outcome=RUNNING if self.is_alive else KILLED,
+            outcome=RUNNING if self._is_alive else KILLED,
         )
         if last.get("event") == "done":
             return replace(

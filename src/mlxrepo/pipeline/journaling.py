@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from mlxrepo.pipeline.packages import Packages
 
 FORMAT = 1
+SETTING = "journal"
+KEPT_BYTES = 1 << 30
 INTERRUPTED = 130  # the exit code of a command that Ctrl-C ended
 
 _QUIET = (BLOCKED, "skipped", UP_TO_DATE)  # nothing is done about such a stage
@@ -37,6 +39,9 @@ class Journal:
     """Listens to one run, writes down what it does, and passes every event on.
 
     `words` is the command line. Use it as a context around the run.
+
+    Raises:
+        InputError: at the beginning, when the setting of its size is no size.
     """
 
     def __init__(self, repo: Repo, run: str, listener: Listener, words: Sequence[str] = ()):
@@ -45,6 +50,7 @@ class Journal:
         self._listener = listener
         self._words = words
         self._begun = time.time()
+        self._bound = repo.settings.amount(SETTING, "1GiB")
         self._fd: int | None = None
         self._holds = ExitStack()
         self._is_open = False
@@ -79,7 +85,7 @@ class Journal:
         from mlxrepo.pipeline.pruning import prune
 
         with contextlib.suppress(OSError, MlxError):
-            prune(self._repo, self._run)
+            prune(self._repo, self._run, int(self._bound or KEPT_BYTES))
 
     def _start(self, event: Event) -> None:
         assert event.decision is not None
@@ -101,7 +107,7 @@ class Journal:
         self._counts[report.outcome] = self._counts.get(report.outcome, 0) + 1
         if report.error is not None:
             self._errors.append(report.error)
-        if report.outcome == UP_TO_DATE and not report.reasons:
+        if report.outcome == UP_TO_DATE and not (self._is_open and report.reasons):
             self._idle.append(report.stage)
             return
         if report.outcome not in _QUIET:
@@ -156,7 +162,8 @@ class Journal:
 
     def _close(self, error: BaseException | None) -> None:
         """Write what became of the run."""
-        self._keep_environment()
+        if error is None or (self._packages is not None and self._packages.is_known):
+            self._keep_environment()  # who is interrupted does not wait for it
         if self._idle:
             self._write({"event": UP_TO_DATE, "stages": self._idle})
         outcome, code = self._outcome(error)

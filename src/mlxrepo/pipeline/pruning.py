@@ -14,7 +14,7 @@ from calendar import timegm
 from collections.abc import Iterator
 
 from mlxrepo.codec import canonical, parse_json
-from mlxrepo.errors import InputError, MlxError
+from mlxrepo.errors import MlxError
 from mlxrepo.files import remove_any, write_atomic
 from mlxrepo.pipeline.alive import is_alive
 from mlxrepo.pipeline.aside import MANIFESTS
@@ -30,8 +30,6 @@ from mlxrepo.repo.layout import (
 from mlxrepo.repo.repo import Repo
 
 FORMAT = 1
-SETTING = "journal"
-KEPT_BYTES = 1 << 30
 KEPT_RUNS = 1000
 LOCK = "prune.lock"
 YOUNG_SECONDS = 60.0  # a run has made its folder, and is about to take its lock
@@ -40,8 +38,8 @@ YOUNG_SECONDS = 60.0  # a run has made its folder, and is about to take its lock
 Sizes = dict[str, tuple[int, int]]
 
 
-def prune(repo: Repo, last: str) -> None:
-    """Remove what is too much; `last` is the run that stays in any case.
+def prune(repo: Repo, last: str, bound: int) -> None:
+    """Remove what is more than `bound` bytes or KEPT_RUNS runs; the run `last` stays in any case.
 
     Raises:
         OSError: when the folder of runs cannot be read or written.
@@ -56,7 +54,7 @@ def prune(repo: Repo, last: str) -> None:
         for name in names:
             if name not in known and name not in waiting and _is_over(repo, name):
                 found[name] = _measure(repo.shared(RUNS_FOLDER, name))
-        left = _shrink(repo, dict(sorted(found.items())), last)
+        left = _shrink(repo, dict(sorted(found.items())), last, bound)
         if left != known:
             path = repo.shared(RUNS_FOLDER, SIZES_FILE)
             write_atomic(path, canonical({"format": FORMAT, "runs": left}), flush=False)
@@ -64,9 +62,8 @@ def prune(repo: Repo, last: str) -> None:
             _prune_environments(repo)
 
 
-def _shrink(repo: Repo, found: Sizes, last: str) -> Sizes:
+def _shrink(repo: Repo, found: Sizes, last: str, bound: int) -> Sizes:
     """Remove failed outs and then whole runs until the rest is within the bounds."""
-    bound = _bound(repo)
     left = dict(found)
     total = sum(failed + rest for failed, rest in left.values())
     others = [name for name in left if name != last]
@@ -84,13 +81,6 @@ def _shrink(repo: Repo, found: Sizes, last: str) -> Sizes:
             remove_any(repo.shared(RUNS_FOLDER, name))
             total -= sum(left.pop(name))
     return left
-
-
-def _bound(repo: Repo) -> int:
-    try:
-        return int(repo.settings.amount(SETTING) or KEPT_BYTES)
-    except InputError:  # `mlx runs` and doctor say so; a run that is over has not failed
-        return KEPT_BYTES
 
 
 def _is_over(repo: Repo, name: str) -> bool:

@@ -83,8 +83,10 @@ class Settings:
             )
         return int(text)
 
-    def amount(self, name: str) -> float | None:
+    def amount(self, name: str, example: str = "4") -> float | None:
         """Return a positive number, with a unit or not (`16`, `0.5`, `24GiB`); None: it is not set.
+
+        `example` is a good value, for the hint.
 
         Raises:
             InputError: when the setting is something else.
@@ -101,6 +103,6 @@ class Settings:
         if not 0 < found < 1e30:
             raise InputError(
                 f'the setting mlx.{name} is "{text}", not an amount such as 4 or 16GB',
-                hint=f"git config mlx.{name} 4",
+                hint=f"git config mlx.{name} {example}",
             )
         return found
