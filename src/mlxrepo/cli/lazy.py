@@ -40,6 +40,7 @@ COMMANDS: dict[str, Verb] = {
     "repro": Verb("mlxrepo.cli.repro", "Bring the pipeline up to date", PIPELINE),
     "dag": Verb("mlxrepo.cli.dag", "Draw the pipeline", PIPELINE),
     "stage": Verb("mlxrepo.cli.stage", "Declare stages and list them", PIPELINE),
+    "lock": Verb("mlxrepo.cli.lock", "Settle a lockfile after a merge, or check it", PIPELINE),
     "metrics": Verb("mlxrepo.cli.metrics", "Show metrics and compare them", COMPARE),
     "params": Verb("mlxrepo.cli.params", "Compare parameters", COMPARE),
     "gc": Verb("mlxrepo.cli.gc", "Free the space of what nothing needs", STORE),

@@ -46,7 +46,7 @@ FOREIGN = {
 # Commands of later versions, by their own name or DVC's.
 _LATER = """
 accept attribute audit bisect ci diff drop export fetch get impact import
-import-url install lineage lock log migrate model plots pull purge push queue remote rollback
+import-url install lineage log migrate model plots pull purge push queue remote rollback
 runs uninstall update verify why
 """
 LATER = frozenset(_LATER.split())

@@ -74,8 +74,13 @@ def encode_lock(records: Mapping[str, Record]) -> bytes:
     """Return the text of a lockfile, records sorted by name."""
     lines = [canonical({"format": FORMAT, "oid": ALGORITHM})]
     for name in sorted(records):
-        lines += [b"", canonical(name), canonical(_to_json(records[name]))]
+        lines += [b"", *record_lines(name, records[name])]
     return b"\n".join(lines) + b"\n"
+
+
+def record_lines(name: str, record: Record) -> list[bytes]:
+    """Return the two lines of a record: its name, and what it says."""
+    return [canonical(name), canonical(_to_json(record))]
 
 
 def _to_json(record: Record) -> dict[str, Any]:
@@ -134,7 +139,7 @@ def parse_lock(data: bytes, source: str) -> Records:
             raise InputError(
                 f"the record {name} is here twice (first on line {first_line[name]}): a merge of "
                 "two branches that both changed it",
-                hint="delete the two lines of the one that is wrong, then mlx status",
+                hint="mlx lock merge; or delete the two lines of the one that is wrong",
                 where=Where(source, number),
             )
         records[name] = record
@@ -144,12 +149,17 @@ def parse_lock(data: bytes, source: str) -> Records:
 
 def _check_markers(lines: list[Line], source: str) -> None:
     for number, line in lines:
-        if line.startswith(_MARKERS) or line.rstrip(b"\r") == b"=======":
+        if is_marker(line):
             raise InputError(
                 "git left a merge conflict here",
-                hint="keep one side of each conflict, whole records of two lines, then mlx status",
+                hint="mlx lock merge; or keep one side of each, whole records of two lines",
                 where=Where(source, number),
             )
+
+
+def is_marker(line: bytes) -> bool:
+    """Say whether a line is one that git puts around the sides of a conflict."""
+    return line.startswith(_MARKERS) or line.rstrip(b"\r") == b"======="
 
 
 def _check_header(line: Line, source: str) -> None:
