@@ -8,6 +8,7 @@ from mlxrepo.cli import units
 from mlxrepo.cli.console import emit_json, out, say
 from mlxrepo.cli.options import Group
 from mlxrepo.cli.screen import Screen
+from mlxrepo.commands.lock_check import FRESH, STALE, UNKNOWN, Checked, lock_check
 from mlxrepo.commands.lock_merge import LockMerged, lock_merge, lock_merge_files
 from mlxrepo.errors import InputError
 from mlxrepo.paths import display
@@ -21,10 +22,66 @@ SHOWN_QUESTIONS = 20
     cls=Group,
     examples=[
         ("mlx lock merge", "after a git merge that conflicts in mlx.lock"),
+        ("mlx lock check", "in a CI job: 1 when a stage was not run"),
     ],
 )
 def command() -> None:
     """Settle a lockfile after a merge, or check it."""
+
+
+@command.command(
+    "check",
+    examples=[
+        ("mlx lock check", "all stages: 0 fresh, 1 stale, 3 unknown"),
+        ("mlx lock check train", "one, and what it needs"),
+    ],
+)
+@click.argument("targets", nargs=-1)
+@click.pass_obj
+def check(screen: Screen, targets: tuple[str, ...]) -> int:
+    """Say whether the lockfile holds, from git's files alone.
+
+    Code, params, lock files of the environment and metrics are read here; data counts as it is
+    recorded, and so do the interpreter and variables. So no data is needed, nor mlx's store,
+    unless a stage reads a part of a tracked folder. Exits with 0 when all is fresh, 1 when
+    a stage is stale, 3 when that is not known.
+    """
+    with Repo.open(screen.cwd) as repo:
+        found = lock_check(repo, targets)
+    if screen.json:
+        emit_json("lock check", {"stages": [_checked(item) for item in found]})
+    else:
+        _show_checked(screen, found)
+    states = {item.state for item in found}
+    return 1 if STALE in states else 3 if UNKNOWN in states else 0
+
+
+def _show_checked(screen: Screen, found: tuple[Checked, ...]) -> None:
+    for item in found:
+        if item.state != FRESH:
+            out(f"{item.state}: stage {display(item.stage)}  {item.why}")
+        elif item.accepted:
+            out(f"{item.state}: stage {display(item.stage)}  {_accepted(item.accepted)}")
+        elif screen.verbose:
+            out(f"{item.state}: stage {display(item.stage)}")
+    if all(item.state == FRESH for item in found):
+        out(f"fresh: {units.count(len(found), 'stage')}")
+
+
+def _accepted(accepted: object) -> str:
+    """Say by whom and why; a lockfile that somebody edited may hold anything."""
+    said = accepted if isinstance(accepted, dict) else {}
+    return f"accepted by {display(str(said.get('by')))}: {display(str(said.get('why')))}"
+
+
+def _checked(item: Checked) -> dict[str, object]:
+    return {
+        "stage": item.stage,
+        "state": item.state,
+        "why": item.why,
+        "reasons": [reason._asdict() for reason in item.reasons],
+        "accepted": item.accepted,
+    }
 
 
 @command.command(

@@ -203,7 +203,7 @@ def _check_answers(answers: Answers, questions: Sequence[Question]) -> None:
         if word and not any(covers(word, question) for question in questions):
             near = nearest(word, [question.path for question in questions])
             raise InputError(
-                f"nothing asks at {display(word)}: both sides did not change it",
+                f"nothing asks at {display(word)}: it is not what both sides changed",
                 hint=f"did you mean {display(near)}?" if near else "mlx lock merge, without it",
             )
 

@@ -85,6 +85,7 @@ _SENTENCES: Mapping[str, Callable[[Reason], str]] = {
     "always": lambda r: "it always runs",
     "frozen": lambda r: "it is frozen",
     "command": lambda r: "the command changed",
+    "key": lambda r: "its record was changed by hand",
     "place": lambda r: "its working folder or outs changed",
     # What is declared of the environment; values of variables are not for the screen.
     "file": lambda r: f"{display(r.name)} changed",
