@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -11,11 +11,14 @@ from mlxrepo.errors import CannotDecide, InputError, Refused, Where
 from mlxrepo.files import remove_quietly, write_atomic
 from mlxrepo.hashing import tree_oid
 from mlxrepo.nearest import nearest
-from mlxrepo.paths import RepoPath, display, from_user, name_of
+from mlxrepo.paths import RepoPath, display, from_user, join, name_of, parent
 from mlxrepo.pipeline.actioncache import ActionCache
 from mlxrepo.pipeline.reachable import keep_results
-from mlxrepo.repo.layout import ACTIONS_FOLDER, LOCK_FILE
-from mlxrepo.repo.lockfile import parse_lock
+from mlxrepo.repo.declared import SECTIONS
+from mlxrepo.repo.filemerge import rows_of
+from mlxrepo.repo.gitignore import NAME as IGNORED
+from mlxrepo.repo.layout import ACTIONS_FOLDER, LOCK_FILE, PROJECT_FILE
+from mlxrepo.repo.lockfile import DataRecord, parse_lock
 from mlxrepo.repo.lockmerge import LockMerge, MergedFolder, Question, Trees, render
 from mlxrepo.repo.mergefiles import (
     NAMES,
@@ -220,21 +223,63 @@ def _write(
     repo: Repo, found: list[Versions], first: Merged, merged: Merged
 ) -> tuple[RepoPath, ...]:
     """Write what was merged, and return what changed; all is checked before."""
-    done: list[RepoPath] = []
     ordered = sorted(found, key=lambda item: (NAMES.index(name_of(item.path)), item.path))
+    texts = {item.path: text for item in ordered if (text := merged.texts[item.path]) is not None}
+    changed = list(texts)
     with repo.mutex("merging"):
         for item in ordered:
-            if merged.texts[item.path] is not None:
-                _refuse_own_lines(repo, item, first.texts[item.path], merged.texts[item.path])
-        for item in ordered:
-            text = merged.texts[item.path]
-            if text:
-                write_owned(repo.root, item.path, text)
-            elif text is not None:
-                remove_quietly(repo.full(item.path))
-            if text is not None:
-                done.append(item.path)
-    return tuple(done)
+            if item.path in texts:
+                _refuse_own_lines(repo, item, first.texts[item.path], texts[item.path])
+        for path in [path for path in texts if name_of(path) == IGNORED]:
+            _replace(repo, path, texts.pop(path))
+    for lock, merge in merged.locks.items():
+        changed += _declare(repo, lock, merge, merged)
+    with repo.mutex("merging"):
+        for path, text in texts.items():
+            _replace(repo, path, text)
+    return tuple(dict.fromkeys(changed))
+
+
+def _replace(repo: Repo, path: RepoPath, text: bytes) -> None:
+    if text:
+        write_owned(repo.root, path, text)
+    else:
+        remove_quietly(repo.full(path))
+
+
+def _declare(repo: Repo, lock: RepoPath, merge: LockMerge, merged: Merged) -> list[RepoPath]:
+    """Do in mlx.yaml and .gitignore what answers decided, where git took them for merged."""
+    kept = {
+        name: record
+        for name in merge.decided
+        if isinstance(record := merge.records.get(name), DataRecord)
+    }
+    folders = [record.path for record in kept.values() if record.entry.kind == "tree"]
+    shown = repo.hide([record.path for record in kept.values()], folders=folders)
+    changed = [join(parent(path), IGNORED) for path in shown]
+    file = join(parent(lock), PROJECT_FILE)
+    if merge.decided and file not in merged.texts and repo.file_at(file, None) is not None:
+        repo.update_project(file, lambda text: _with_rows(text, file, merge.decided, kept))
+        changed.append(file)
+    return changed
+
+
+def _with_rows(
+    text: str, file: RepoPath, names: Iterable[str], kept: Mapping[str, DataRecord]
+) -> str:
+    """Return the text of an mlx.yaml with the rows of `kept`, and of no others of `names`."""
+    from mlxrepo.yamledit import remove_entry, set_entry
+
+    declared = rows_of(text, file)
+    for address in names:
+        kind, _, name = address.partition(":")
+        row = SECTIONS[kind], name
+        if address not in kept and row in declared:
+            text = remove_entry(text, *row, file)
+        elif address in kept and row not in declared:
+            path = os.path.relpath(kept[address].path, parent(file) or ".")
+            text = set_entry(text, *row, {"path": path}, file)
+    return text
 
 
 def _refuse_own_lines(repo: Repo, versions: Versions, *merged: bytes | None) -> None:

@@ -38,22 +38,22 @@ class FileMerge(NamedTuple):
 
 
 def merge_project(
-    versions: Versions, merge_text: MergeText, answer: Answer, dropped: Collection[str]
+    versions: Versions, merge_text: MergeText, answer: Answer, decided: Mapping[str, str]
 ) -> FileMerge:
-    """Merge an mlx.yaml; artifacts in `dropped` were settled elsewhere, and are taken out."""
+    """Merge an mlx.yaml; artifacts in `decided` are taken from that side, if they are there."""
     try:
-        return _merge_project(versions, merge_text, answer, dropped)
+        return _merge_project(versions, merge_text, answer, decided)
     except InputError:  # no YAML, or not of a form that mlx edits
         return FileMerge(None)
 
 
 def _merge_project(
-    versions: Versions, merge_text: MergeText, answer: Answer, dropped: Collection[str]
+    versions: Versions, merge_text: MergeText, answer: Answer, decided: Mapping[str, str]
 ) -> FileMerge:
     source = versions.path
     texts = [side.decode("utf-8") for side in versions.sides]
-    all_rows = [_rows(text, source) for text in texts]
-    settled, questions = _settle(all_rows, source, answer, dropped)
+    sides = [rows_of(text, source) for text in texts]
+    settled, questions = _settle(sides, source, answer, decided)
     if questions:
         return FileMerge(None, tuple(questions))
     base, ours, theirs = (_without(text, settled, source) for text in texts)
@@ -62,13 +62,15 @@ def _merge_project(
         return FileMerge(None)
     text = rest.decode("utf-8")
     for (section, name), body in sorted(settled.items()):
-        if body is not None and (section, name) not in _rows(text, source):
+        if body is not None and (section, name) not in rows_of(text, source):
             text = _set(text, section, name, body, source)
-    wrong = [row for row, body in settled.items() if not _same(_rows(text, source).get(row), body)]
+    wrong = [
+        row for row, body in settled.items() if not _same(rows_of(text, source).get(row), body)
+    ]
     return FileMerge(None if wrong else text.encode())
 
 
-def _rows(text: str, source: str) -> Rows:
+def rows_of(text: str, source: str) -> Rows:
     """Return what is declared in the sections of artifacts."""
     from mlxrepo.yamlfile import plain, read
 
@@ -82,7 +84,7 @@ def _rows(text: str, source: str) -> Rows:
 
 
 def _settle(
-    sides: list[Rows], source: RepoPath, answer: Answer, dropped: Collection[str]
+    sides: list[Rows], source: RepoPath, answer: Answer, decided: Mapping[str, str]
 ) -> tuple[Rows, list[Question]]:
     """Merge the rows that are not the same on all sides; None: it goes."""
     base, ours, theirs = sides
@@ -91,8 +93,8 @@ def _settle(
     for row in sorted(base.keys() | ours.keys() | theirs.keys()):
         was, mine, other = base.get(row), ours.get(row), theirs.get(row)
         name = f"{KINDS[row[0]]}:{row[1]}"
-        if name in dropped:
-            settled[row] = None
+        if name in decided:
+            settled[row] = mine if decided[name] == OURS else other
         elif _same(was, mine) and _same(was, other):
             continue
         elif _same(mine, other) or _same(was, other):
@@ -124,7 +126,7 @@ def _without(text: str, rows: Mapping[Row, Any], source: str) -> str:
     """Take rows out of a text, if that can be taken back without a difference."""
     from mlxrepo.yamledit import remove_entry
 
-    for row, body in _rows(text, source).items():
+    for row, body in rows_of(text, source).items():
         if row not in rows:
             continue
         rest = remove_entry(text, *row, source)

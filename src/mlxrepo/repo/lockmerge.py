@@ -63,8 +63,8 @@ class LockMerge(NamedTuple):
     """A merged lock. `open` are the records that ask, with both sides; they are not in `records`.
 
     `ours` and `theirs` are the names of what one side alone changed, `unverified` of stages that
-    both ran, `runs` what these executions recorded; `dropped` are artifacts that an answer took
-    out; `missing` names folders that are needed and not in the store.
+    both ran, `runs` what these executions recorded; `decided` is the side by which an answer kept an
+    artifact, or took it out; `missing` are folders whose listing is needed and not in the store.
     """
 
     records: Records
@@ -75,7 +75,7 @@ class LockMerge(NamedTuple):
     folders: tuple[MergedFolder, ...]
     unverified: tuple[str, ...]
     runs: tuple[StageRecord, ...]
-    dropped: tuple[str, ...]
+    decided: Mapping[str, str]
     missing: tuple[RepoPath, ...]
 
 
@@ -99,7 +99,7 @@ class _Merge:
         self.folders: list[MergedFolder] = []
         self.unverified: list[str] = []
         self.runs: list[StageRecord] = []
-        self.dropped: list[str] = []
+        self.decided: dict[str, str] = {}
         self.missing: list[RepoPath] = []
 
     def done(self) -> LockMerge:
@@ -109,7 +109,7 @@ class _Merge:
         return LockMerge(
             self.records, self.open, tuple(self.questions),
             tuple(self.from_ours), tuple(self.from_theirs), tuple(self.folders),
-            tuple(self.unverified), tuple(self.runs), tuple(self.dropped), tuple(self.missing),
+            tuple(self.unverified), tuple(self.runs), self.decided, tuple(self.missing),
         )  # fmt: skip
 
     def _record(self, name: str) -> None:
@@ -188,10 +188,8 @@ class _Merge:
         question = Question(name, found[0], what, tuple(found))
         side = self.answer(question)
         if side:
-            chosen = theirs if side == THEIRS else ours
-            self._take(name, chosen)
-            if chosen is None:
-                self.dropped.append(name)
+            self._take(name, theirs if side == THEIRS else ours)
+            self.decided[name] = side
         else:
             self.questions.append(question)
             self.open[name] = ours, theirs
@@ -256,7 +254,7 @@ class _Merge:
         side = self.answer(question)
         if side:
             self.records[mine if side == OURS else other] = ours if side == OURS else theirs
-            self.dropped.append(other if side == OURS else mine)
+            self.decided |= {mine: side, other: side}
         else:
             self.questions.append(question)
             self.open[mine] = ours, None

@@ -75,10 +75,10 @@ def merge_files(
     }
     questions = [question for lock in locks.values() for question in lock.questions]
     texts: dict[RepoPath, bytes | None] = {path: render(lock) for path, lock in locks.items()}
-    dropped = {name for lock in locks.values() for name in lock.dropped}
+    decided = {name: side for lock in locks.values() for name, side in lock.decided.items()}
     for item in found:
         if name_of(item.path) == PROJECT_FILE:
-            done = merge_project(item, merge_text, answer, dropped)
+            done = merge_project(item, merge_text, answer, decided)
         elif name_of(item.path) == gitignore.NAME:
             done = merge_ignored(item, merge_text)
         else:
