@@ -64,10 +64,9 @@ def _merge_project(
     for (section, name), body in sorted(settled.items()):
         if body is not None and (section, name) not in rows_of(text, source):
             text = _set(text, section, name, body, source)
-    wrong = [
-        row for row, body in settled.items() if not _same(rows_of(text, source).get(row), body)
-    ]
-    return FileMerge(None if wrong else text.encode())
+    found = rows_of(text, source)
+    is_whole = all(_same(found.get(row), body) for row, body in settled.items())
+    return FileMerge(text.encode() if is_whole else None)
 
 
 def rows_of(text: str, source: str) -> Rows:

@@ -63,8 +63,8 @@ class LockMerge(NamedTuple):
     """A merged lock. `open` are the records that ask, with both sides; they are not in `records`.
 
     `ours` and `theirs` are the names of what one side alone changed, `unverified` of stages that
-    both ran, `runs` what these executions recorded; `decided` is the side by which an answer kept an
-    artifact, or took it out; `missing` are folders whose listing is needed and not in the store.
+    both ran, `runs` what these executions recorded; `decided` is the side from which an answer took
+    an artifact as a whole; `missing` are folders whose listing is needed and not in the store.
     """
 
     records: Records
