@@ -10,8 +10,7 @@ from mlxrepo.errors import CannotDecide, InputError, MlxError
 from mlxrepo.pipeline.decide import Reason, differences
 from mlxrepo.pipeline.graph import build_graph
 from mlxrepo.pipeline.recorded import RecordedInputs
-from mlxrepo.repo.lockfile import StageRecord
-from mlxrepo.repo.lockmerge import UNVERIFIED
+from mlxrepo.repo.lockfile import UNVERIFIED, StageRecord
 from mlxrepo.repo.observed import Observed
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.stage import Stage

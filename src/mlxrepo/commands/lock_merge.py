@@ -76,7 +76,7 @@ def lock_merge(repo: Repo, *, ours: Sequence[str] = (), theirs: Sequence[str] = 
     answers = _read_answers(repo, ours, theirs)
     found = _find(repo)
     first = _merge(repo, found, tree_oid)
-    _check_answers(answers, first.questions)
+    _check_answers(repo, answers, first.questions)
     _refuse_missing(first.locks.values())
     with repo.store.batch() if _needs_store(first) else nullcontext() as batch:
         merged = _merge(repo, found, batch.put_tree if batch else tree_oid, answers)
@@ -201,13 +201,15 @@ def _read_answers(repo: Repo, ours: Iterable[str], theirs: Iterable[str]) -> Ans
     return Answers(sides)
 
 
-def _check_answers(answers: Answers, questions: Sequence[Question]) -> None:
+def _check_answers(repo: Repo, answers: Answers, questions: Sequence[Question]) -> None:
     for word in answers.sides:
         if word and not any(covers(word, question) for question in questions):
             near = nearest(word, [question.path for question in questions])
             raise InputError(
                 f"nothing asks at {display(word)}: it is not what both sides changed",
-                hint=f"did you mean {display(near)}?" if near else "mlx lock merge, without it",
+                hint=f"did you mean {repo.place.word(near)}?"
+                if near
+                else "mlx lock merge, without it",
             )
 
 

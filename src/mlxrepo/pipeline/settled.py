@@ -17,7 +17,7 @@ from mlxrepo.files import stat_of
 from mlxrepo.hashing import fingerprint
 from mlxrepo.paths import RepoPath, name_of
 from mlxrepo.pipeline.inputs import Inputs
-from mlxrepo.repo.lockfile import StageRecord
+from mlxrepo.repo.lockfile import UNVERIFIED, StageRecord
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.stage import Stage
 from mlxrepo.store.compare import same
@@ -44,6 +44,8 @@ class Settled:
         row = self._rows.get(stage.address)
         if row is None or stage.always_changed or environment != record.environment:
             return False
+        if record.state and record.state.get(UNVERIFIED):
+            return False  # what was found out was about another record
         if row[0] != _print(stage, record):
             return False
         return all(map(self._is_still, row[1])) and row[2] == self._file_prints(stage)

@@ -17,6 +17,9 @@ from mlxrepo.paths import RepoPath, check_path
 from mlxrepo.store.tree import SIZE_MAX, Entry
 
 FORMAT = 1
+# In a stage record's state: a merge chose it, between two runs.
+UNVERIFIED = "unverified"
+UPGRADE = "pip install --upgrade mlxrepo"
 KINDS = ("data", "feature", "model", "stage")
 _MARKERS = (b"<<<<<<< ", b"||||||| ", b">>>>>>> ")
 
@@ -175,7 +178,7 @@ def _check_header(line: Line, source: str) -> None:
         raise InputError(
             f"format {found} with {header.get('oid')} is of another mlx; this one reads {FORMAT} "
             f"with {ALGORITHM}",
-            hint="pip install --upgrade mlxrepo",
+            hint=UPGRADE,
             where=Where(source, line[0]),
         )
 

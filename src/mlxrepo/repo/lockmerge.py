@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from mlxrepo.errors import ObjectMissing
 from mlxrepo.paths import RepoPath, is_inside, join
 from mlxrepo.repo.lockfile import (
+    UNVERIFIED,
     DataRecord,
     Record,
     Records,
@@ -23,8 +24,6 @@ from mlxrepo.repo.lockfile import (
 )
 from mlxrepo.store.tree import Entry, PutTree, ReadTree
 from mlxrepo.store.treemerge import OURS, THEIRS, merge_entries
-
-UNVERIFIED = "unverified"  # in a record's state: chosen by a merge, between two runs
 
 
 class Question(NamedTuple):

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mlxrepo.paths import RepoPath, is_inside, name_of
+from mlxrepo.errors import InputError
+from mlxrepo.paths import RepoPath, display, is_inside, name_of
 from mlxrepo.repo import gitignore
 from mlxrepo.repo.filemerge import MergeText, merge_ignored, merge_project
 from mlxrepo.repo.layout import LOCK_FILE, PROJECT_FILE
-from mlxrepo.repo.lockfile import is_marker
+from mlxrepo.repo.lockfile import UPGRADE, is_marker
 from mlxrepo.repo.lockmerge import (
     LockMerge,
     Question,
@@ -95,9 +96,15 @@ def merge_lock(versions: Versions, trees: Trees, answer: Answers = NO_ANSWERS) -
     Raises:
         InputError: when one of them is no lockfile that mlx can read.
     """
-    base = parse_base(versions.base, f"{versions.path} (base)")
-    ours = parse_side(versions.ours, f"{versions.path} (ours)")
-    theirs = parse_side(versions.theirs, f"{versions.path} (theirs)")
+    path = versions.path
+    try:
+        base = parse_base(versions.base, f"{path} (base)")
+        ours = parse_side(versions.ours, f"{path} (ours)")
+        theirs = parse_side(versions.theirs, f"{path} (theirs)")
+    except InputError as error:
+        way = f"mend it on its branch and merge anew, or git checkout --ours {display(path)}"
+        hint = error.hint if error.hint == UPGRADE else way
+        raise InputError(error.message, hint=hint, where=error.where) from None
     return merge_locks(base, ours, theirs, trees, answer)
 
 
