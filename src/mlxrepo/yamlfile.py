@@ -185,7 +185,8 @@ def decode(data: bytes, source: str) -> str:
     if conflict := _CONFLICT.search(text):
         raise InputError(
             f'a conflict that git left: "{_line(text, conflict.start())}"',
-            hint="settle it, then remove the lines with <<<<<<<, ======= and >>>>>>>",
+            hint="mlx lock merge settles what mlx wrote into mlx.yaml; settle the rest, and remove "
+            "the lines with <<<<<<<, ======= and >>>>>>>",
             where=_place(text, conflict.start(), source),
         )
     return text

@@ -45,6 +45,7 @@ COMMANDS: dict[str, Verb] = {
     "runs": Verb("mlxrepo.cli.runs", "List what runs did, and show what they printed", PIPELINE),
     "dag": Verb("mlxrepo.cli.dag", "Draw the pipeline", PIPELINE),
     "stage": Verb("mlxrepo.cli.stage", "Declare stages and list them", PIPELINE),
+    "lock": Verb("mlxrepo.cli.lock", "Settle a lockfile after a merge, or check it", PIPELINE),
     "metrics": Verb("mlxrepo.cli.metrics", "Show metrics and compare them", COMPARE),
     "params": Verb("mlxrepo.cli.params", "Compare parameters", COMPARE),
     "gc": Verb("mlxrepo.cli.gc", "Free the space of what nothing needs", STORE),

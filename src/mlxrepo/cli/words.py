@@ -14,7 +14,7 @@ FOREIGN = {
     "reset": "use `git reset`, then `mlx checkout`",
     "restore": "use `mlx checkout PATH`; with `--rev REV` as it was in a revision",
     "revert": "use `git revert`, then `mlx checkout`",
-    "merge": "use `git merge`, then `mlx checkout`",
+    "merge": "use `git merge`; `mlx lock merge` settles mlx.lock, then `mlx checkout`",
     "clone": "use `git clone`, then `mlx checkout`",
     "tag": "use `git tag`: a commit pins the data too",
     "stash": "use `git stash`, then `mlx checkout`",
@@ -46,7 +46,7 @@ FOREIGN = {
 # Commands of later versions, by their own name or DVC's.
 _LATER = """
 attribute audit bisect ci diff drop export fetch get impact import
-import-url install lineage lock log migrate model plots pull purge push queue remote rollback
+import-url install lineage log migrate model plots pull purge push queue remote rollback
 uninstall update verify
 """
 LATER = frozenset(_LATER.split())

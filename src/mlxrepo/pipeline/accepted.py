@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from mlxrepo.pipeline.decide import Reason
 from mlxrepo.pipeline.graph import Graph
 from mlxrepo.pipeline.judge import Judge
@@ -12,8 +10,8 @@ from mlxrepo.repo.lockfile import StageRecord
 
 def acceptance(address: str, record: StageRecord | None) -> Reason | None:
     """Return by whom and why what is recorded of a stage was accepted; None where it ran."""
-    accepted = (record.state or {}).get("accepted") if record is not None else None
-    if not isinstance(accepted, Mapping):
+    accepted = record.accepted if record is not None else None
+    if accepted is None:
         return None
     return Reason("accepted", address, str(accepted.get("by", "")), str(accepted.get("why", "")))
 

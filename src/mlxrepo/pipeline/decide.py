@@ -86,6 +86,7 @@ _SENTENCES: Mapping[str, Callable[[Reason], str]] = {
     "always": lambda r: "it always runs",
     "frozen": lambda r: "it is frozen",
     "command": lambda r: "the command changed",
+    "key": lambda r: "its record was changed by hand",
     "place": lambda r: "its working folder or outs changed",
     # What is declared of the environment; values of variables are not for the screen.
     "file": lambda r: f"{display(r.name)} changed",
@@ -204,8 +205,7 @@ def decide_frozen(
 
 def as_result(record: StageRecord) -> Result:
     """Return what a record says came out; who accepted it stays with it."""
-    accepted = (record.state or {}).get("accepted")
-    return Result(record.outs, record.metrics, accepted=accepted)
+    return Result(record.outs, record.metrics, accepted=record.accepted)
 
 
 def _unsettled(record: StageRecord) -> tuple[Reason, ...]:
@@ -213,7 +213,7 @@ def _unsettled(record: StageRecord) -> tuple[Reason, ...]:
 
     `unverified`: a merge chose it. Whatever it says is brought here again before it counts.
     """
-    return (Reason("merged"),) if (record.state or {}).get("unverified") else ()
+    return (Reason("merged"),) if record.is_unverified else ()
 
 
 def _persists(stage: Stage) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 
-from mlxrepo.globs import fixed_folder, matches
+from mlxrepo.globs import concerns, fixed_folder, matches
 from mlxrepo.paths import TEMP_PREFIX, RepoPath, ancestors, is_inside
 from mlxrepo.repo.observed import Tracked
 from mlxrepo.repo.repo import Repo
@@ -66,7 +66,9 @@ def _recorded(scan: Scan, tracked: Iterable[Tracked], pattern: str) -> Iterator[
         if not (is_inside(item.path, base) or is_inside(base, item.path)):
             continue
         yield item.path
-        if item.entry.kind == "tree" and not same(scan.entry(item.path), item.entry):
+        if item.entry.kind != "tree" or not concerns(item.path, pattern):
+            continue
+        if not same(scan.entry(item.path), item.entry):
             for below, _ in walk(scan.tree, item.entry):
                 path = RepoPath(f"{item.path}/{below}")
                 yield from (*ancestors(path), path)

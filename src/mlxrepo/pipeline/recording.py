@@ -9,7 +9,7 @@ from mlxrepo.pipeline.action import Action
 from mlxrepo.pipeline.actioncache import Result
 from mlxrepo.pipeline.collect import read_numbers
 from mlxrepo.repo.declared import lock_path
-from mlxrepo.repo.lockfile import Output, Records, StageRecord
+from mlxrepo.repo.lockfile import ACCEPTED, Output, Records, StageRecord
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.stage import Stage
 
@@ -78,5 +78,5 @@ def make_record(repo: Repo, action: Action, result: Result) -> StageRecord:
             for out in sorted(action.stage.outs)
         ),
         metrics={file: values for file, values in metrics.items() if values},
-        state={"accepted": dict(result.accepted)} if result.accepted else None,
+        state={ACCEPTED: dict(result.accepted)} if result.accepted else None,
     )

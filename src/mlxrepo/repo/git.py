@@ -200,6 +200,41 @@ class Git:
             at = end + 2 + size
         return found
 
+    def unmerged(self) -> dict[RepoPath, dict[int, str]]:
+        """Return the files that wait to be merged: by path, the blob of each stage (1 to 3)."""
+        _, out = self.run("ls-files", "--unmerged", "-z", "--full-name", "--", ":(top)")
+        found: dict[RepoPath, dict[int, str]] = {}
+        for row in out.split(b"\0")[:-1]:
+            head, _, path = row.partition(b"\t")
+            mode, oid, stage = head.decode().split(" ")
+            if mode != "120000":
+                found.setdefault(RepoPath(os.fsdecode(path)), {})[int(stage)] = oid
+        return found
+
+    def merges(self, count: int) -> list[list[str]]:
+        """Return the last `count` merge commits of HEAD, each with its parents, newest first."""
+        status, out = self.run(
+            "rev-list", "--merges", "--parents", f"--max-count={count}", "HEAD", accept=(0, 128)
+        )
+        return [] if status else [line.split(" ") for line in out.decode().splitlines()]
+
+    def merge_bases(self, one: str, other: str) -> list[str]:
+        """Return the best common ancestors of two commits."""
+        return self.run("merge-base", "--all", one, other, accept=(0, 1))[1].decode().split()
+
+    def merge_text(self, ours: bytes, base: bytes, theirs: bytes) -> bytes | None:
+        """Merge three versions of a text line by line as `git merge` does; None: it conflicts."""
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [os.path.join(folder, name) for name in ("ours", "base", "theirs")]
+            for path, data in zip(paths, (ours, base, theirs), strict=True):
+                with open(path, "wb") as stream:
+                    stream.write(data)
+            # Its exit status is the number of conflicts.
+            status, out = self.run("merge-file", "-p", "-q", *paths, accept=range(128))
+        return None if status else out
+
     def tracked(self, paths: Iterable[str]) -> list[str]:
         """Return the files git tracks at or below any of `paths`."""
         specs = [f":(top,literal){path}" for path in paths]

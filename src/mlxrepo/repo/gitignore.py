@@ -34,7 +34,7 @@ def _escaped(character: str) -> str:
 
 def add_lines(root: str, paths: Iterable[RepoPath]) -> list[RepoPath]:
     """Add a line for each path; return the .gitignore files that changed."""
-    return _edit(root, paths, _with_lines)
+    return _edit(root, paths, with_lines)
 
 
 def remove_lines(root: str, paths: Iterable[RepoPath]) -> list[RepoPath]:
@@ -84,7 +84,8 @@ def _read(path: str) -> bytes:
         return b""
 
 
-def _with_lines(text: bytes, wanted: Sequence[bytes]) -> bytes:
+def with_lines(text: bytes, wanted: Sequence[bytes]) -> bytes:
+    """Return the text of a .gitignore with these lines in it, and in force."""
     lines = text.split(b"\n")
     if lines[-1] == b"":
         lines.pop()

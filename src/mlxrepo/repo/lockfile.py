@@ -17,6 +17,9 @@ from mlxrepo.paths import RepoPath, check_path
 from mlxrepo.store.tree import SIZE_MAX, Entry
 
 FORMAT = 1
+# In a stage record's state: a merge chose it, between two runs.
+ACCEPTED, UNVERIFIED = "accepted", "unverified"  # keys of a state
+UPGRADE = "pip install --upgrade mlxrepo"
 KINDS = ("data", "feature", "model", "stage")
 _MARKERS = (b"<<<<<<< ", b"||||||| ", b">>>>>>> ")
 
@@ -61,6 +64,17 @@ class StageRecord(NamedTuple):
     metrics: dict[str, dict[str, Any]]
     state: dict[str, Any] | None = None
 
+    @property
+    def accepted(self) -> dict[str, Any] | None:
+        """Return `by` and `why` where somebody accepted it; None where it is what a run made."""
+        found = (self.state or {}).get(ACCEPTED)
+        return found if isinstance(found, dict) else None
+
+    @property
+    def is_unverified(self) -> bool:
+        """Say whether a merge chose it between two runs."""
+        return bool((self.state or {}).get(UNVERIFIED))
+
 
 Line = tuple[int, bytes]  # its number, from 1
 Record = DataRecord | StageRecord
@@ -74,8 +88,13 @@ def encode_lock(records: Mapping[str, Record]) -> bytes:
     """Return the text of a lockfile, records sorted by name."""
     lines = [canonical({"format": FORMAT, "oid": ALGORITHM})]
     for name in sorted(records):
-        lines += [b"", canonical(name), canonical(_to_json(records[name]))]
+        lines += [b"", *record_lines(name, records[name])]
     return b"\n".join(lines) + b"\n"
+
+
+def record_lines(name: str, record: Record) -> list[bytes]:
+    """Return the two lines of a record: its name, and what it says."""
+    return [canonical(name), canonical(_to_json(record))]
 
 
 def _to_json(record: Record) -> dict[str, Any]:
@@ -134,7 +153,7 @@ def parse_lock(data: bytes, source: str) -> Records:
             raise InputError(
                 f"the record {name} is here twice (first on line {first_line[name]}): a merge of "
                 "two branches that both changed it",
-                hint="delete the two lines of the one that is wrong, then mlx status",
+                hint="mlx lock merge; or delete the two lines of the one that is wrong",
                 where=Where(source, number),
             )
         records[name] = record
@@ -144,12 +163,17 @@ def parse_lock(data: bytes, source: str) -> Records:
 
 def _check_markers(lines: list[Line], source: str) -> None:
     for number, line in lines:
-        if line.startswith(_MARKERS) or line.rstrip(b"\r") == b"=======":
+        if is_marker(line):
             raise InputError(
                 "git left a merge conflict here",
-                hint="keep one side of each conflict, whole records of two lines, then mlx status",
+                hint="mlx lock merge; or keep one side of each, whole records of two lines",
                 where=Where(source, number),
             )
+
+
+def is_marker(line: bytes) -> bool:
+    """Say whether a line is one that git puts around the sides of a conflict."""
+    return line.startswith(_MARKERS) or line.rstrip(b"\r") == b"======="
 
 
 def _check_header(line: Line, source: str) -> None:
@@ -165,7 +189,7 @@ def _check_header(line: Line, source: str) -> None:
         raise InputError(
             f"format {found} with {header.get('oid')} is of another mlx; this one reads {FORMAT} "
             f"with {ALGORITHM}",
-            hint="pip install --upgrade mlxrepo",
+            hint=UPGRADE,
             where=Where(source, line[0]),
         )
 
