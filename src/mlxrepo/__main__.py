@@ -23,6 +23,9 @@ def main() -> None:
     except KeyboardInterrupt:
         # Ctrl-C before the screen could take care of it, or while it ended.
         sys.exit(130)
+    finally:
+        # The interpreter looks for circles once more as it ends; nothing is gained by that.
+        gc.freeze()
 
 
 def forget_cwd() -> None:

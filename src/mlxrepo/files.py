@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -319,6 +318,8 @@ def remove_any(path: str) -> None:
     except (IsADirectoryError, PermissionError):
         if not os.path.isdir(path) or os.path.islink(path):
             raise
+        import shutil  # many commands do without, as below
+
         shutil.rmtree(path)
 
 
@@ -369,6 +370,8 @@ def _move_far(source: str, target: str) -> None:
 
 def _copy(source: str, target: str) -> None:
     """Copy a file, a link or a folder with its permission bits and times."""
+    import shutil
+
     if os.path.isdir(source) and not os.path.islink(source):
         os.mkdir(target)
         for name in os.listdir(source):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 
@@ -59,7 +58,7 @@ def held_folder(place: int) -> Iterator[tuple[int, str]]:
         with naming(place):
             yield fd, name
     finally:
-        shutil.rmtree(name, ignore_errors=True, dir_fd=place)
+        _remove_folder(name, place)
         os.close(fd)
 
 
@@ -97,6 +96,12 @@ def _create_folder(name: str, place: int) -> int:
     return os.open(name, _OPEN_FOLDER, dir_fd=place)
 
 
+def _remove_folder(name: str, place: int) -> None:
+    import shutil  # what only looks around does without
+
+    shutil.rmtree(name, ignore_errors=True, dir_fd=place)
+
+
 def remove_dead(place: int) -> None:
     """Remove from an open folder the temporaries whose writer was killed."""
     with os.scandir(place) as items:
@@ -109,7 +114,7 @@ def remove_dead(place: int) -> None:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if stat.S_ISDIR(os.fstat(fd).st_mode):
-                shutil.rmtree(name, dir_fd=place)
+                _remove_folder(name, place)
             else:
                 os.unlink(name, dir_fd=place)
         except OSError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlxrepo.errors import ObjectMissing
@@ -31,8 +30,7 @@ RUNNING = "running"
 UP_TO_DATE = "up-to-date"  # as in mlxrepo.pipeline.decide
 
 
-@dataclass(frozen=True, slots=True)
-class PathStatus:
+class PathStatus(NamedTuple):
     """A tracked path. State is clean, modified, deleted, absent (never here) or "not added".
 
     `absent` counts recorded files that are not in this worktree by design.
@@ -45,8 +43,7 @@ class PathStatus:
     absent: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StageStatus:
+class StageStatus(NamedTuple):
     """A stage. State is up-to-date, stale, running or absent (recorded, its outs never here)."""
 
     stage: str
@@ -55,8 +52,7 @@ class StageStatus:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(NamedTuple):
     """Everything looked at; `leftover` are recorded, but no longer declared."""
 
     paths: tuple[PathStatus, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mlxrepo.errors import InputError
 from mlxrepo.paths import RepoPath, ancestors, display, is_inside, parent
@@ -13,8 +13,7 @@ from mlxrepo.repo.stage import KINDS, Artifact, Out, ProjectFile, Read, Stage
 SECTIONS = {kind: section for section, kind in KINDS.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(NamedTuple):
     """All project files: artifacts by `kind:name`, stages by address, outs by path."""
 
     files: tuple[ProjectFile, ...]

@@ -7,11 +7,11 @@ repositories of either hash. What a cheap look at `.git` answers is read without
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from mlxrepo.errors import CannotDecide, EnvironmentFailed, InputError
-from mlxrepo.paths import RepoPath, display
+from mlxrepo.paths import RepoPath, ancestors, display
 
 # git sets these for hooks and aliases; passed on, they make git answer for the wrong repository.
 LOCAL_VARIABLES = (
@@ -39,6 +39,8 @@ LOCAL_VARIABLES = (
     "GIT_NOGLOB_PATHSPECS",
     "GIT_ICASE_PATHSPECS",
 )
+
+SPECS_MAX = 1 << 15  # characters of paths on one command line
 
 
 def clean_environment() -> dict[str, str]:
@@ -93,6 +95,16 @@ def _common_dir(git_dir: str) -> str:
             return os.path.normpath(os.path.join(git_dir, stream.read().strip()))
     except OSError:
         return git_dir
+
+
+def _specs(paths: Collection[str]) -> list[str]:
+    """Return what limits git to paths; nothing for very many: then git is asked for all.
+
+    A command line has no room for them, and git compares each with each file.
+    """
+    if sum(map(len, paths)) > SPECS_MAX:
+        return []
+    return [f":(top,literal){path}" for path in sorted(paths)]
 
 
 class Git:
@@ -237,22 +249,24 @@ class Git:
 
     def tracked(self, paths: Iterable[str]) -> list[str]:
         """Return the files git tracks at or below any of `paths`."""
-        specs = [f":(top,literal){path}" for path in paths]
-        if not specs:
+        wanted = set(paths)
+        if not wanted:
             return []
-        _, out = self.run("ls-files", "-z", "--full-name", "--", *specs)
-        return [os.fsdecode(path) for path in out.split(b"\0")[:-1]]
+        _, out = self.run("ls-files", "-z", "--full-name", "--", *_specs(wanted))
+        found = [os.fsdecode(path) for path in out.split(b"\0")[:-1]]
+        return [p for p in found if p in wanted or not wanted.isdisjoint(ancestors(p))]
 
     def uncommitted(self, paths: Iterable[str]) -> list[RepoPath]:
         """Return those of these files that differ from HEAD or are not in it, sorted."""
-        specs = [f":(top,literal){path}" for path in sorted(set(paths))]
-        if not specs:
+        wanted = set(paths)
+        if not wanted:
             return []
         _, out = self.run(
             "--no-optional-locks", "status", "--porcelain", "-z", "--no-renames",
-            "--untracked-files=all", "--", *specs,
+            "--untracked-files=all", "--", *_specs(wanted),
         )  # fmt: skip
-        return sorted(RepoPath(os.fsdecode(row[3:])) for row in out.split(b"\0")[:-1])
+        found = {os.fsdecode(row[3:]) for row in out.split(b"\0")[:-1]}
+        return sorted(RepoPath(path) for path in found & wanted)
 
     def project_files(self, name: str) -> list[str]:
         """Return every file called `name` that git tracks or does not ignore."""

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any, NamedTuple
 
 from mlxrepo.errors import InputError
 from mlxrepo.repo.interpolate import to_text
+from mlxrepo.repo.stage import SIGN, fit_item
 from mlxrepo.yamlfile import Node, plain
 
-SIGN = "@"  # between the name of the group and that of the item
 ITEM, KEY = "item", "key"
 MAX_NAME = 200
-
-_UNFIT = re.compile(r"[^\w.+=,-]+|\.{2,}")
 
 
 class Item(NamedTuple):
@@ -107,13 +104,6 @@ def made_name(name: Node, item: str) -> str:
             where=name.where,
         )
     return f"{name.text}{SIGN}{fit}"
-
-
-def fit_item(item: str) -> str:
-    """Return an item as it stands in the name of its stage."""
-    fit = _UNFIT.sub("_", item)
-    # Names become parts of git refs, which end neither so nor so.
-    return re.sub(r"\.(lock)?$", r"_\1", fit)
 
 
 def refuse_twice(name: Node, made: str, first: str, second: str) -> None:

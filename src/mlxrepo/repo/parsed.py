@@ -27,7 +27,7 @@ from mlxrepo.repo.stage import (
 
 # Another mlx may read the same text in another way, or have other fields.
 SHAPE = "\n".join(
-    [__version__, *Stage.__slots__, *ProjectFile.__slots__, *Artifact.__slots__, *Out._fields]
+    [__version__, *Stage._fields, *ProjectFile._fields, *Artifact._fields, *Out._fields]
 )
 
 Row = list[Any]

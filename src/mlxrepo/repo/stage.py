@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mlxrepo.errors import Where
@@ -14,8 +14,17 @@ from mlxrepo.repo.layout import PROJECT_FILE
 KINDS = {"datasets": "data", "features": "feature", "models": "model"}
 NOUNS = {"data": "dataset", "feature": "feature set", "model": "model"}
 
+SIGN = "@"  # between the name of a foreach or matrix and that of one of its items
+
 # Gives the bytes of a file that a template names; None when there is none.
 Read = Callable[[RepoPath], bytes | None]
+
+
+def fit_item(item: str) -> str:
+    """Return an item as it stands in the name of its stage."""
+    fit = re.sub(r"[^\w.+=,-]+|\.{2,}", "_", item)
+    # Names become parts of git refs, which end neither so nor so.
+    return re.sub(r"\.(lock)?$", r"_\1", fit)
 
 
 class ParamRef(NamedTuple):
@@ -73,8 +82,7 @@ class Resources(NamedTuple):
 NOTHING = Resources()
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(NamedTuple):
     """A declared command with what it reads and writes."""
 
     name: str
@@ -117,8 +125,7 @@ class Environment(NamedTuple):
     variables: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(NamedTuple):
     """An entry of `datasets`, `features` or `models`; `kind` is data, feature or model."""
 
     kind: str
@@ -129,8 +136,7 @@ class Artifact:
     where: Where
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectFile:
+class ProjectFile(NamedTuple):
     """All that one mlx.yaml declares.
 
     `read` are the files that its templates asked for, here or not: what it says depends on them.

@@ -10,7 +10,6 @@ from typing import Any
 from mlxrepo.errors import InputError, Where
 from mlxrepo.globs import matches
 from mlxrepo.paths import RepoPath, display, is_inside, join, name_of, parent
-from mlxrepo.repo.items import SIGN
 from mlxrepo.repo.layout import PARAMS_FILE
 from mlxrepo.repo.nodes import (
     fields_of,
@@ -22,7 +21,7 @@ from mlxrepo.repo.nodes import (
     text_of,
     value_file_of,
 )
-from mlxrepo.repo.stage import NOTHING, Dep, Out, ParamRef, Resources, Stage
+from mlxrepo.repo.stage import NOTHING, SIGN, Dep, Out, ParamRef, Resources, Stage
 from mlxrepo.values import PARAMS_FORMATS
 from mlxrepo.yamlfile import Node, plain
 

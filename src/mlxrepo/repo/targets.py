@@ -19,9 +19,9 @@ from mlxrepo.globs import is_glob, matches
 from mlxrepo.nearest import nearest
 from mlxrepo.paths import RepoPath, ancestors, display, from_user, is_inside
 from mlxrepo.repo.declared import Declared
-from mlxrepo.repo.items import SIGN, fit_item
 from mlxrepo.repo.layout import PROJECT_FILE
 from mlxrepo.repo.observed import Observed, Tracked
+from mlxrepo.repo.stage import SIGN, fit_item
 
 PREFIXES = ("data", "feature", "model", "exp")
 

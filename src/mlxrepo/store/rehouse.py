@@ -13,6 +13,7 @@ from mlxrepo import files
 from mlxrepo.errors import Damaged
 from mlxrepo.hashing import Oid
 from mlxrepo.progress import SILENT, Progress
+from mlxrepo.store.copies import damaged, packed_copy
 from mlxrepo.store.inventory import Inventory, Key, list_folder, loose_key
 from mlxrepo.store.objects import FOLDERS, Batch, Store
 
@@ -91,15 +92,26 @@ def _copy(source: Store, target: Store, batch: Batch, there: Inventory, key: Key
             )
         return
     path = source.path(*key)
-    if key.kind == "blob" and os.path.exists(path):
-        right = batch.put_file(path).oid == key.oid
+    if key.kind == "tree" or not os.path.exists(path):
+        batch.put(key.kind, source.read(*key), key.oid)
     else:
-        right = batch.put(key.kind, source.read(*key), key.oid) == key.oid
-    if not right:
-        raise Damaged(
-            f"{key.kind} {key.oid[:12]} in the store holds other bytes than its name says",
-            hint="mlx fsck --repair, then again",
-        )
+        _copy_file(path, source, batch, key.oid)
+
+
+def _copy_file(path: str, source: Store, batch: Batch, oid: Oid) -> None:
+    """Copy a blob from its own file; where that is damaged, from a pack that has it too."""
+    failure: Exception = Damaged(damaged("blob", oid).message, hint="mlx fsck --repair, then again")
+    try:
+        if batch.put_file(path).oid == oid:
+            return
+    except OSError as error:
+        if error.filename not in (path, None):  # not the file: the other store, or its disk
+            raise
+        failure = error
+    data = packed_copy(source.packs, "blob", oid)
+    if data is None:
+        raise failure
+    batch.put("blob", data, oid)
 
 
 def _inner_first(store: Store, oids: set[Oid]) -> Iterator[Oid]:
