@@ -9,13 +9,11 @@ from mlxrepo.paths import ROOT, RepoPath, is_inside
 from mlxrepo.pipeline.aside import recover
 from mlxrepo.pipeline.check import check
 from mlxrepo.pipeline.decide import MAY_RUN, RUN, UP_TO_DATE, Rules
-from mlxrepo.pipeline.earlier import EarlierRuns
 from mlxrepo.pipeline.edited import record_edited
 from mlxrepo.pipeline.engine import Engine, new_run_id
 from mlxrepo.pipeline.graph import Graph, build_graph, read_paths
 from mlxrepo.pipeline.journaling import Journal
 from mlxrepo.pipeline.judge import Judge
-from mlxrepo.pipeline.preview import preview
 from mlxrepo.pipeline.report import Listener, StageReport
 from mlxrepo.pipeline.resources import cores
 from mlxrepo.pipeline.select import Selection, select
@@ -104,8 +102,7 @@ def repro(
     if dry_run:
         judge = Judge(repo, rules=rules, progress=progress)
         _check(judge, graph, chosen)
-        earlier = EarlierRuns(repo, judge.actions, chosen)
-        return Repro(tuple(preview(judge, graph, chosen, earlier)))
+        return Repro(_preview(judge, graph, chosen))
     jobs = options.jobs or repo.settings.number("jobs", cores())
     with _running(repo, progress):
         recovered = recover(repo, repo.claims("mlx repro"))
@@ -129,6 +126,14 @@ def repro(
 def _running(repo: Repo, progress: Progress) -> Claim:
     """Say that a run is on its way in this worktree, with others; wait while it is rearranged."""
     return repo.claims("mlx repro").wait((), progress.note, shared=[ROOT])
+
+
+def _preview(judge: Judge, graph: Graph, chosen: list[str]) -> tuple[StageReport, ...]:
+    # A look ahead reads the journal; a run that finds nothing to do need not load it.
+    from mlxrepo.pipeline.earlier import EarlierRuns
+    from mlxrepo.pipeline.preview import preview
+
+    return tuple(preview(judge, graph, chosen, EarlierRuns(judge.repo, judge.actions, chosen)))
 
 
 def _selection(repo: Repo, targets: Sequence[str], options: Options) -> Selection:
