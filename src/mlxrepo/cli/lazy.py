@@ -42,6 +42,7 @@ COMMANDS: dict[str, Verb] = {
     "accept": Verb(
         "mlxrepo.cli.accept", "Take present outs as the result of present inputs", PIPELINE
     ),
+    "verify": Verb("mlxrepo.cli.verify", "Check stages against what is recorded", PIPELINE),
     "runs": Verb("mlxrepo.cli.runs", "List what runs did, and show what they printed", PIPELINE),
     "dag": Verb("mlxrepo.cli.dag", "Draw the pipeline", PIPELINE),
     "stage": Verb("mlxrepo.cli.stage", "Declare stages and list them", PIPELINE),

@@ -47,7 +47,7 @@ FOREIGN = {
 _LATER = """
 attribute audit bisect ci diff drop export fetch get impact import
 import-url install lineage log migrate model plots pull purge push queue remote rollback
-uninstall update verify
+uninstall update
 """
 LATER = frozenset(_LATER.split())
 

@@ -162,6 +162,14 @@ class Aside:
         """Return the folder that keeps what a failed stage left."""
         return self._repo.shared(RUNS_FOLDER, self.run, self._stage, "failed")
 
+    @property
+    def left(self) -> dict[RepoPath, str]:
+        """Return where each out is that `put_back` took away, by its path."""
+        return {
+            path: os.path.join(self.failed, str(number), name_of(path))
+            for number, (path, _) in enumerate(self._slots)
+        }
+
     def discard(self, keep: Iterable[RepoPath], trash: str) -> list[str]:
         """Drop what was set aside, but move the paths in `keep` to the trash; return where to."""
         wanted = set(keep)

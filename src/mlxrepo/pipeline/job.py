@@ -160,6 +160,11 @@ class Job:
             attempts=self.attempt,
         )
 
+    @property
+    def left(self) -> dict[RepoPath, str]:
+        """Return where each out is that the command made, by its path, after `give_up`."""
+        return self._aside.left
+
     def give_up(self) -> None:
         """Put back what was set aside."""
         self.release()
