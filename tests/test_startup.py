@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from sandbox import Project
 
 from mlxrepo import __version__
 from mlxrepo.cli.lazy import COMMANDS
+from mlxrepo.commands.add import add
 
 HEAVY = {"yaml", "rich", "pandas", "joblib", "fsspec", "git", "pathspec", "s3fs", "numpy"}
 
@@ -24,11 +26,20 @@ finally:
 """
 
 
-def loaded(*args: str) -> set[str]:
+# What a look at a small project does without; each costs a fiftieth of it or more.
+NEEDLESS = {
+    *HEAVY, "dataclasses", "shutil", "lzma", "tempfile", "random", "heapq",
+    "mlxrepo.yamlfile", "mlxrepo.repo.items", "mlxrepo.repo.interpolate",
+    "mlxrepo.store.materialize",
+}  # fmt: skip
+
+
+def loaded(*args: str, cwd: Path | None = None) -> set[str]:
     """Return the modules that one command line loads."""
     done = subprocess.run(
-        [sys.executable, "-c", LIST_MODULES, *args], capture_output=True, text=True, check=True
-    )
+        [sys.executable, "-P", "-c", LIST_MODULES, *args],
+        cwd=cwd, capture_output=True, text=True, check=True,
+    )  # fmt: skip
     return set(done.stderr.split())
 
 
@@ -50,6 +61,24 @@ def test_running_one_command_loads_no_other() -> None:
     modules = loaded("completion", "bash")
     expected = {COMMANDS["completion"].module}
     assert modules & {verb.module for verb in COMMANDS.values()} == expected
+
+
+def test_a_look_at_a_project_of_data_loads_what_it_needs(project: Project) -> None:
+    project.write("data/file.csv")
+    project.do(add, ["data"])
+    loaded("status", cwd=project.root)  # an mlx.yaml that was written just now is parsed
+    modules = loaded("status", cwd=project.root)
+    assert "mlxrepo.commands.status" in modules
+    assert modules & NEEDLESS == set()
+    assert not {name for name in modules if name.startswith("mlxrepo.pipeline")}
+
+
+def test_at_the_end_nothing_is_looked_through_for_circles() -> None:
+    code = LIST_MODULES.replace("*sys.modules", "__import__('gc').get_freeze_count()")
+    done = subprocess.run(
+        [sys.executable, "-c", code, "-h"], capture_output=True, text=True, check=True
+    )
+    assert int(done.stderr) > 1000
 
 
 def test_the_version_is_the_package_s() -> None:

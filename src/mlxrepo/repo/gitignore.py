@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from heapq import merge
 
 from mlxrepo.files import TEMP_PREFIX, make_folder, remove_quietly, write_atomic
 from mlxrepo.paths import RepoPath, join, name_of, parent
@@ -100,6 +99,8 @@ def with_lines(text: bytes, wanted: Sequence[bytes]) -> bytes:
     lowest = min(missing)
     while at and lines[at - 1].startswith(b"/") and lines[at - 1] > lowest:
         at -= 1
+    from heapq import merge  # for those who write
+
     tail = list(merge(lines[at:], sorted(missing)))
     return b"\n".join(lines[:at] + tail) + b"\n"
 

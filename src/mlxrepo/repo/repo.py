@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache, cached_property
+from typing import TYPE_CHECKING
 
 from mlxrepo.errors import EnvironmentFailed, InputError
 from mlxrepo.files import Stat, stat_of
@@ -29,10 +30,12 @@ from mlxrepo.repo.settings import Settings
 from mlxrepo.repo.shared_store import is_shared, share
 from mlxrepo.repo.stage import ProjectFile, Read
 from mlxrepo.repo.targets import Place
-from mlxrepo.store.materialize import Workspace
 from mlxrepo.store.objects import FSYNC, LINKS, Batch, Store
 from mlxrepo.store.snapshot import Scan
 from mlxrepo.store.statcache import StatCache
+
+if TYPE_CHECKING:
+    from mlxrepo.store.materialize import Workspace
 
 READ_MAX = 256 << 20  # bytes of a lockfile, a project file or one of values
 
@@ -252,6 +255,8 @@ class Repo:
 
     def workspace(self, progress: Progress = SILENT) -> Workspace:
         """Return the writer of workspace files."""
+        from mlxrepo.store.materialize import Workspace  # reading commands do without
+
         return Workspace(
             self.root, self.store, self.cache, rules=self.rules.digest, progress=progress
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 
 from mlxrepo.errors import EnvironmentFailed
 from mlxrepo.paths import display
@@ -20,6 +19,8 @@ def nearest_folder(path: str) -> str:
 
 def free_bytes(root: str) -> int:
     """Return how many bytes this user can still write where a store is, or will be."""
+    import shutil  # what only looks around does without
+
     return shutil.disk_usage(nearest_folder(root)).free
 
 
