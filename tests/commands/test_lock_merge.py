@@ -11,6 +11,7 @@ from sandbox import Project, copies
 
 from mlxrepo.commands.add import add
 from mlxrepo.commands.checkout import checkout
+from mlxrepo.commands.gc import gc
 from mlxrepo.commands.lock_merge import LockMerged, lock_merge, lock_merge_files
 from mlxrepo.commands.mv import mv
 from mlxrepo.commands.rm import rm
@@ -521,3 +522,55 @@ def test_killed_anywhere_the_same_command_completes_it(two: Branches, tmp_path, 
             break
         copy.do(lock_merge)
         assert copy.files() == whole.files()
+
+
+def test_a_merge_of_three_is_not_taken_apart(two: Branches) -> None:
+    for name in ("one", "two", "three"):
+        two.branch(name, adds({"base.csv": name}))
+    two.project.git("merge", "--quiet", "--strategy=ours", "--no-edit", "one", "two")
+    lock = two.project.read("mlx.lock")
+    two.project.write("mlx.lock", f"{lock}\n" + lock[lock.index('"data:base"') :])
+    two.project.git("commit", "--quiet", "--all", "--amend", "--no-edit")
+    with pytest.raises(CannotDecide, match="3 branches") as caught:
+        two.lock_merge()
+    assert caught.value.hint
+
+
+def test_a_broken_lock_is_taken_from_the_merge_that_broke_it_and_not_from_a_later_one(
+    two: Branches,
+) -> None:
+    text = doubled(two)
+    two.project.git("branch", "broken")
+    two.project.git("checkout", "--quiet", "-b", "side", "broken~1")
+    two.project.write("notes.md")
+    two.project.commit("notes")
+    two.project.git("checkout", "--quiet", "broken")
+    two.project.git("merge", "--no-edit", "--strategy=ours", "side")
+    assert two.project.read("mlx.lock") == text
+    assert two.lock_merge(ours=["base.csv"]).settled
+    assert two.lock_merge() == LockMerged()
+
+
+def test_a_merge_in_a_linked_worktree_is_its_own(two: Branches) -> None:
+    two.branch("one", adds({f"{IMAGES}/one.txt": "1"}, IMAGES))
+    two.branch("two", adds({f"{IMAGES}/two.txt": "2"}, IMAGES))
+    other = two.project.worktree("three")
+    other.git("merge", "--no-edit", "one", check=False)
+    assert two.lock_merge() == LockMerged()
+    assert [folder.path for folder in other.do(lock_merge).folders] == [IMAGES]
+    other.git("add", "mlx.lock")
+    other.git("commit", "--quiet", "--no-edit")
+    other.do(checkout)
+    assert {"one.txt", "two.txt"} < {path.name for path in other.path(IMAGES).iterdir()}
+
+
+def test_new_listings_are_in_the_store_before_the_lock_names_them(two: Branches) -> None:
+    """Gc finds nothing to take of what the merged lock needs, and the files are all there."""
+    for name in ("one", "two"):
+        two.branch(name, adds({f"{IMAGES}/{name}/deep/{name}.txt": name}, IMAGES))
+    two.merge("one")
+    two.lock_merge()
+    two.project.do(gc, apply=True, grace=0)
+    with two.project.repo() as repo:
+        [record] = [item for item in repo.observed.tracked() if item.path == IMAGES]
+        assert repo.store.is_whole(record.entry)

@@ -14,7 +14,7 @@ FOREIGN = {
     "reset": "use `git reset`, then `mlx checkout`",
     "restore": "use `mlx checkout PATH`; with `--rev REV` as it was in a revision",
     "revert": "use `git revert`, then `mlx checkout`",
-    "merge": "use `git merge`; `mlx lock merge` settles mlx.lock, then `mlx checkout`",
+    "merge": "use `git merge`, then `mlx checkout`; `mlx lock merge` settles mlx.lock",
     "clone": "use `git clone`, then `mlx checkout`",
     "tag": "use `git tag`: a commit pins the data too",
     "stash": "use `git stash`, then `mlx checkout`",

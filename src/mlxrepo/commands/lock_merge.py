@@ -205,11 +205,11 @@ def _check_answers(repo: Repo, answers: Answers, questions: Sequence[Question]) 
     for word in answers.sides:
         if word and not any(covers(word, question) for question in questions):
             near = nearest(word, [question.path for question in questions])
+            hint = (
+                f"did you mean {repo.place.word(near)}?" if near else "mlx lock merge, without it"
+            )
             raise InputError(
-                f"nothing asks at {display(word)}: it is not what both sides changed",
-                hint=f"did you mean {repo.place.word(near)}?"
-                if near
-                else "mlx lock merge, without it",
+                f"nothing asks at {display(word)}: it is not what both sides changed", hint=hint
             )
 
 
