@@ -215,12 +215,30 @@ def test_two_names_for_one_place_ask_and_the_other_row_goes_too(two: Branches) -
     two.branch("two", named("mine", "2"))
     two.merge("one")
     [question] = two.lock_merge().questions
-    assert "data:mine of ours and data:theirs of theirs are at one place" in question.what
+    assert question.what == "data:mine and data:theirs would be at one place"
     assert two.lock_merge(ours=["labels.csv"]).settled
     two.finish()
     assert two.is_clean()
     with two.project.repo() as repo:
         assert "data:theirs" not in repo.declared.artifacts
+
+
+def test_empty_folders_of_both_sides_are_there(two: Branches) -> None:
+    def makes(name: str) -> Callable[[Project], object]:
+        def work(project: Project) -> None:
+            project.path(f"{IMAGES}/{name}").mkdir()
+            project.do(add, [IMAGES])
+
+        return work
+
+    two.branch("one", makes("one"))
+    two.branch("two", makes("two"))
+    two.merge("one")
+    assert two.lock_merge().settled
+    two.finish()
+    assert two.is_clean()
+    assert two.project.path(f"{IMAGES}/one").is_dir()
+    assert two.project.path(f"{IMAGES}/two").is_dir()
 
 
 # other files

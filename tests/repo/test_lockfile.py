@@ -63,7 +63,9 @@ stages = st.builds(
         max_size=3,
     ).map(tuple),
     metrics=tables,
-    state=st.one_of(st.none(), st.just({"is": "accepted", "by": "a", "why": "b"})),
+    state=st.sampled_from(
+        [None, {"unverified": True}, {"accepted": {"by": "a", "why": "b"}, "unverified": True}]
+    ),
 )
 data = st.tuples(
     st.builds("{}:{}".format, st.sampled_from(["data", "feature", "model"]), names),

@@ -314,6 +314,20 @@ def test_a_folder_that_holds_what_others_added_asks_about_each() -> None:
     assert kept.decided == {"data:d": OURS, "data:a": OURS, "data:b": OURS}
 
 
+def test_moved_to_where_the_other_side_added_something_asks_and_one_side_has_both() -> None:
+    base: Records = {"data:a": A}
+    ours: Records = {"data:a": data("new", "1")}
+    theirs: Records = {"data:a": A, "data:b": data("new", "2")}
+    merged = merge(base, ours, theirs)
+    assert [question.path for question in merged.questions] == ["new"]
+    assert merged.open == {
+        "data:a": (ours["data:a"], A),
+        "data:b": (None, theirs["data:b"]),
+    }
+    assert merge(base, ours, theirs, new=OURS).records == ours
+    assert merge(base, ours, theirs, new=THEIRS).records == theirs
+
+
 def test_an_answer_by_name_is_nearer_than_one_by_path() -> None:
     answers = Answers({"": OURS, "d": OURS, "d/x": THEIRS, "data:n": OURS})
     assert answers(Question("data:n", RepoPath("d/x/y"), "")) == OURS

@@ -22,7 +22,7 @@ from mlxrepo.repo.lockfile import (
     parse_lock,
     record_lines,
 )
-from mlxrepo.store.tree import Entry, PutTree, ReadTree
+from mlxrepo.store.tree import Entry, PutTree, ReadTree, is_tree
 from mlxrepo.store.treemerge import OURS, THEIRS, merge_entries
 
 
@@ -218,7 +218,7 @@ class _Merge:
             self.questions += asked
             self.open[name] = ours, theirs
             return None
-        if merged.ours or merged.theirs:
+        if is_tree(merged.entry):
             self.folders.append(MergedFolder(name, path, merged.ours, merged.theirs))
         return merged.entry
 
@@ -234,30 +234,37 @@ class _Merge:
         places.sort(key=lambda place: place[0].split("/"))
         outer: tuple[RepoPath, str] | None = None
         for place in places:
-            if outer and is_inside(place[0], outer[0]) and self._are_of_two(outer[1], place[1]):
-                names = outer[1], place[1]
-                self._one_place(*(names if names[0] in self.ours else reversed(names)))
+            if outer and is_inside(place[0], outer[0]) and self._is_new(outer[1], place[1]):
+                self._one_place(place[0], outer[1], place[1])
             if outer is None or outer[1] not in self.records or not is_inside(place[0], outer[0]):
                 outer = place
 
-    def _are_of_two(self, first: str, second: str) -> bool:
-        """Say whether no side has both: else it was so before, and mlx.yaml tells of it."""
-        return not any(first in side and second in side for side in (self.ours, self.theirs))
+    def _is_new(self, first: str, second: str) -> bool:
+        """Say whether no side has them at one place: else mlx.yaml was wrong, and tells of it."""
+        for side in (self.ours, self.theirs):
+            found = [side.get(first), side.get(second)]
+            paths = [record.path for record in found if isinstance(record, DataRecord)]
+            if len(paths) == 2 and is_inside(paths[1], paths[0]):
+                return False
+        return True
 
-    def _one_place(self, mine: str, other: str) -> None:
-        ours, theirs = self.records.pop(mine), self.records.pop(other)
-        assert isinstance(ours, DataRecord)
-        assert isinstance(theirs, DataRecord)
-        what = f"{mine} of ours and {other} of theirs are at one place"
-        question = Question(mine, ours.path, what, (ours.path, theirs.path))
+    def _one_place(self, path: RepoPath, *names: str) -> None:
+        """Take both as one side has them, which may be not at all, or ask."""
+        found = [self.records.pop(name) for name in names]
+        paths = [record.path for record in found if isinstance(record, DataRecord)]
+        question = Question(
+            names[0], path, f"{names[0]} and {names[1]} would be at one place", (*paths,)
+        )
         side = self.answer(question)
-        if side:
-            self.records[mine if side == OURS else other] = ours if side == OURS else theirs
-            self.decided |= {mine: side, other: side}
-        else:
+        for name in names:
+            ours, theirs = self.ours.get(name), self.theirs.get(name)
+            if side:
+                self._take(name, ours if side == OURS else theirs)
+                self.decided[name] = side
+            else:
+                self.open[name] = ours, theirs
+        if not side:
             self.questions.append(question)
-            self.open[mine] = ours, None
-            self.open[other] = None, theirs
 
 
 def alike(one: Record | None, other: Record | None) -> bool:
