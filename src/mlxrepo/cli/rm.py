@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mlxrepo.cli import render
-from mlxrepo.cli.console import emit_json, out, say
+from mlxrepo.cli.console import emit_json, out, progress, say
 from mlxrepo.cli.options import Command
 from mlxrepo.cli.screen import Screen
 from mlxrepo.commands.rm import rm
@@ -35,7 +35,8 @@ def command(
     Earlier commits keep it. It is refused when only the workspace has the bytes.
     """
     with Repo.open(screen.cwd) as repo:
-        done = rm(repo, targets, cached=cached, force=force, dry_run=dry_run)
+        bar = progress(screen)
+        done = rm(repo, targets, cached=cached, force=force, dry_run=dry_run, progress=bar)
     if screen.json:
         document = {
             "paths": list(done.paths),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from mlxrepo.paths import ROOT, RepoPath, is_inside
@@ -94,26 +95,22 @@ def repro(
             runs.
         EnvironmentFailed: when a stage is in the hands of the run that started this one.
     """
-    graph = build_graph(repo.declared)
-    asked = _selection(repo, targets, options)
-    chosen = select(graph, asked)
-    forced = frozenset(chosen if options.force else ())
-    rules = Rules(forced, options.allow_missing, options.run_cache)
-    if dry_run:
-        judge = Judge(repo, rules=rules, progress=progress)
+    # Before anything is read: what is being rearranged is read afterwards.
+    with nullcontext() if dry_run else _running(repo, progress):
+        graph = build_graph(repo.declared)
+        asked = _selection(repo, targets, options)
+        chosen = select(graph, asked)
+        forced = frozenset(chosen if options.force else ())
+        rules = Rules(forced, options.allow_missing, options.run_cache)
+        recovered = [] if dry_run else recover(repo, repo.claims("mlx repro"))
+        judge = Judge(repo, rules=rules, acts=not dry_run, progress=progress)
         _check(judge, graph, chosen)
-        return Repro(_preview(judge, graph, chosen))
-    jobs = options.jobs or repo.settings.number("jobs", cores())
-    with _running(repo, progress):
-        recovered = recover(repo, repo.claims("mlx repro"))
-        _check(Judge(repo, rules=rules, progress=progress), graph, chosen)
+        if dry_run:
+            return Repro(_preview(judge, graph, chosen))
         updated = record_edited(repo, graph, chosen, keep_deleted=options.allow_missing)
-        judge = Judge(repo, rules=rules, acts=True, progress=progress)
-        run = new_run_id()
-        with Journal(repo, run, listener, words) as journal:
-            going = options.keep_going
-            engine = Engine(judge, graph, journal.tell, jobs=jobs, keep_going=going, run_id=run)
-            reports = engine.run(chosen)
+        if updated:
+            judge.reload()
+        reports = _run(judge, graph, chosen, options, Journal(repo, new_run_id(), listener, words))
         forgotten = _forget(repo) if asked.is_all else ()
     ran = [report.stage for report in reports if report.outcome == "ran"]
     unversioned = _unversioned(repo, graph, ran)
@@ -121,6 +118,16 @@ def repro(
     failed = any(report.error is not None for report in reports)
     to_commit = not idle and not failed and repo.git.is_dirty()
     return Repro(tuple(reports), updated, unversioned, forgotten, tuple(recovered), to_commit)
+
+
+def _run(
+    judge: Judge, graph: Graph, chosen: list[str], options: Options, journal: Journal
+) -> list[StageReport]:
+    jobs = options.jobs or judge.repo.settings.number("jobs", cores())
+    going = options.keep_going
+    with journal:
+        engine = Engine(judge, graph, journal.tell, jobs=jobs, keep_going=going, run_id=journal.run)
+        return engine.run(chosen)
 
 
 def _running(repo: Repo, progress: Progress) -> Claim:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from mlxrepo.errors import InputError, Refused
 from mlxrepo.paths import RepoPath, ancestors, display, from_user, join, parent
+from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo import gitignore
 from mlxrepo.repo.declared import SECTIONS
 from mlxrepo.repo.lockfile import DataRecord, Records
@@ -59,17 +60,24 @@ def rm(
     cached: bool = False,
     force: bool = False,
     dry_run: bool = False,
+    progress: Progress = SILENT,
 ) -> Removed:
     """Forget artifacts, or paths inside tracked folders, and remove their files unless `cached`.
 
     Killed at any point it is finished by the same command; git ignores the files to the end. With
-    `dry_run` everything is checked and nothing is done.
+    `dry_run` everything is checked and nothing is done. A stage that reads it is waited for.
 
     Raises:
         InputError: when a target is not tracked data.
         Refused: when the workspace has bytes that the store lacks (unless forced or cached).
     """
     chosen = _choose_all(repo, targets)
+    tops = {item.tracked.path for item in chosen}
+    with nullcontext() if dry_run else repo.claims("mlx rm").wait(tops, progress.note):
+        return _rm(repo, chosen, cached=cached, force=force, dry_run=dry_run)
+
+
+def _rm(repo: Repo, chosen: list[_Chosen], *, cached: bool, force: bool, dry_run: bool) -> Removed:
     plans = [] if cached else _plans(repo, chosen)
     kept = tuple(path for steps in plans for path in steps.kept)
     unsaved = [path for steps in plans for path in steps.unsaved]

@@ -236,6 +236,8 @@ class Engine:
             known if stage.frozen and known else make_record(self.repo, decision.action, result)
         )
         self._note(stage, record, same_roles=same_roles)
+        if not stage.frozen:
+            self.judge.settle(stage, record)
         self._recorder.note(stage, record)
         self._claimed.recorded(stage.address)
 
@@ -286,6 +288,7 @@ class Engine:
     def _start(self, decision: Decision, lease: Lease | None) -> None:
         stage = decision.action.stage
         self.judge.inputs.interpreter.begin()
+        self.judge.look_again()
         job = Job(self.repo, self.judge.inputs, decision, self.run_id, lease)
         try:
             self._hider.hide(stage)
@@ -333,6 +336,7 @@ class Engine:
             raise
         self._claimed.share(stage.address)
         self._note(stage, record, same_roles=True)
+        self.judge.settle(stage, record)
         self._pending.add(Done(job, finished, result, record))
         self._schedule.done(stage.address)
 

@@ -318,6 +318,10 @@ class Inputs:
             self._values[path] = data, read_values(data, path)
         return self._values[path][1]
 
+    def parsed_print(self, path: RepoPath) -> str:
+        """Fingerprint a params file as it was when its values were taken last."""
+        return fingerprint(self._values[path][0]).hex()
+
     def params_print(self, path: RepoPath) -> str:
         """Fingerprint a params file as it is now; "" when there is none."""
         data = self._bytes(path)

@@ -46,7 +46,7 @@ class Journal:
 
     def __init__(self, repo: Repo, run: str, listener: Listener, words: Sequence[str] = ()):
         self._repo = repo
-        self._run = run
+        self.run = run
         self._listener = listener
         self._words = words
         self._begun = time.time()
@@ -85,7 +85,7 @@ class Journal:
         from mlxrepo.pipeline.pruning import prune
 
         with contextlib.suppress(OSError, MlxError):
-            prune(self._repo, self._run, int(self._bound or KEPT_BYTES))
+            prune(self._repo, self.run, int(self._bound or KEPT_BYTES))
 
     def _start(self, event: Event) -> None:
         assert event.decision is not None
@@ -128,9 +128,9 @@ class Journal:
         from mlxrepo.pipeline.packages import Packages
 
         with contextlib.suppress(OSError):
-            if not is_alive(self._repo, self._run):  # else whoever began the run holds it
-                self._holds.enter_context(hold(self._repo, self._run))
-            path = self._repo.shared(RUNS_FOLDER, self._run, JOURNAL_FILE)
+            if not is_alive(self._repo, self.run):  # else whoever began the run holds it
+                self._holds.enter_context(hold(self._repo, self.run))
+            path = self._repo.shared(RUNS_FOLDER, self.run, JOURNAL_FILE)
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             self._fd = os.open(path, flags, 0o644)
             self._holds.callback(os.close, self._fd)
@@ -148,7 +148,7 @@ class Journal:
             "format": FORMAT,
             "event": "begin",
             "mlx": __version__,
-            "run": self._run,
+            "run": self.run,
             "words": list(self._words),
             "cwd": self._repo.cwd,
             "root": self._repo.root,

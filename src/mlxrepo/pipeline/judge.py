@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mlxrepo.errors import MlxError
 from mlxrepo.pipeline.action import Action
 from mlxrepo.pipeline.actioncache import ActionCache, Result
@@ -42,6 +44,9 @@ class Judge:
         self.actions = ActionCache(repo.shared(ACTIONS_FOLDER))
         self._rules = rules
         self._settled = Settled(repo, self.inputs)
+        self._looked: dict[str, bool] = {}  # in this moment
+        # Noted at the end, when files are old enough for their stats to tell of changes.
+        self._fresh: dict[str, tuple[Stage, StageRecord, Mapping[str, str]]] = {}
         self._is_stored = repo.store.pin if acts else repo.store.is_whole
         self._read_records()
 
@@ -55,9 +60,16 @@ class Judge:
         """Read anew what others may have recorded meanwhile."""
         self._read_records()
         self.inputs.reload()
+        self.look_again()
 
     def is_settled(self, stage: Stage) -> bool:
         """Say whether a stage is up to date without asking why: nothing it touches was touched."""
+        known = self._looked.get(stage.address)
+        if known is None:
+            known = self._looked[stage.address] = self._look(stage)
+        return known
+
+    def _look(self, stage: Stage) -> bool:
         record = self.records.get(stage.address)
         if record is None or stage.address in self._rules.forced:
             return False
@@ -67,8 +79,22 @@ class Judge:
             return False  # `decide` says what is wrong
         return self._settled.holds(stage, record, environment)
 
+    def look_again(self) -> None:
+        """Forget what was settled: something is about to change, or time passes."""
+        self._looked.clear()
+
+    def settle(self, stage: Stage, record: StageRecord) -> None:
+        """Count a stage as up to date: its inputs were compared with its record just now."""
+        prints: dict[str, str] = {
+            ref.file: self.inputs.parsed_print(ref.file) for ref in stage.params
+        }
+        self._fresh[stage.address] = (stage, record, prints)
+
     def save(self) -> None:
         """Keep what was found out, for the next look."""
+        for stage, record, prints in self._fresh.values():
+            self._settled.note(stage, record, prints)
+        self._fresh.clear()
         self._settled.save()
 
     def decide(self, stage: Stage) -> Decision:
@@ -92,6 +118,7 @@ class Judge:
 
     def note(self, stage: Stage, record: StageRecord) -> None:
         """Count a stage as recorded so, for those that need it."""
+        self.look_again()
         self.records[stage.address] = record
         self._by_key.setdefault(record.key, []).append(record)
         self.inputs.note_outs(stage, record.outs)

@@ -53,6 +53,7 @@ def _decide(judge: Judge, graph: Graph, address: str, earlier: EarlierRuns | Non
         return StageReport(address, BLOCKED, why=error.message, error=error)
     if decision.word == RESTORE and decision.result is not None:
         judge.inputs.assume_outs(graph.stages[address], decision.result.outs)
+        judge.look_again()
     nearest = earlier.nearest(decision.action) if earlier and decision.word == RUN else None
     notes = (str(nearest),) if nearest and len(nearest.reasons) < len(decision.reasons) else ()
     return StageReport(address, decision.word, decision.reasons, decision.why, notes=notes)

@@ -48,16 +48,24 @@ class Settled:
             return False
         return all(map(self._is_still, row[1])) and row[2] == self._file_prints(stage)
 
-    def note(self, stage: Stage, record: StageRecord) -> None:
-        """Take note that a stage is up to date with its record."""
+    def note(
+        self, stage: Stage, record: StageRecord, prints: Mapping[str, str] | None = None
+    ) -> None:
+        """Take note that a stage is up to date with its record.
+
+        `prints` are those of its params files when their values were compared, if not now.
+        """
         if {dep.path for dep in stage.deps} != {dep.path for dep in record.deps}:
             return  # a pattern: what it matches may change, and no file that it matched
         if {out[:3] for out in stage.outs} != {out[:3] for out in record.outs}:
             return  # they are to be recorded anew, in the roles they have now
         items = [self._item("dep", dep.path, dep.entry) for dep in record.deps]
         items += [self._item("out", out.path, out.entry) for out in record.outs]
-        self._rows[stage.address] = [_print(stage, record), items, self._file_prints(stage)]
-        self._changed = True
+        prints = self._file_prints(stage) if prints is None else dict(prints)
+        row = [_print(stage, record), items, prints]
+        if self._rows.get(stage.address) != row:
+            self._rows[stage.address] = row
+            self._changed = True
 
     def save(self) -> None:
         """Keep what was noted, of the stages that are still declared."""
