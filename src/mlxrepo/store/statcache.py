@@ -96,25 +96,45 @@ def is_racy(stat: Stat, looked_at: int) -> bool:
 
 
 def _pack(path: bytes, folder: Folder) -> bytes:
-    size, count = folder.entry.size, folder.entry.files
-    parts = [_HEAD.pack(folder.print, bytes.fromhex(folder.entry.oid), size, count)]
-    for name, (stat, entry) in folder.files.items():
-        raw = name_bytes(name)
-        parts.append(
-            _ROW.pack(
-                bytes.fromhex(entry.oid),
-                stat.size,
-                stat.mtime,
-                stat.ctime,
-                stat.inode,
-                stat.mode,
-                _KINDS.index(entry.kind),
-                len(raw),
-            )
-        )
-        parts.append(raw)
-    row = b"".join(parts)
+    head = _pack_head(folder.print, folder.entry)
+    return _signed(path, head + b"".join([_pack_file(*item) for item in folder.files.items()]))
+
+
+def _signed(path: bytes, row: bytes) -> bytes:
     return fingerprint(path + row) + row
+
+
+def _pack_head(print_: bytes, entry: Entry) -> bytes:
+    return _HEAD.pack(print_, bytes.fromhex(entry.oid), entry.size, entry.files)
+
+
+def _pack_file(name: str, seen: Seen) -> bytes:
+    raw = name_bytes(name)
+    return (
+        _ROW.pack(
+            bytes.fromhex(seen.entry.oid),
+            seen.stat.size,
+            seen.stat.mtime,
+            seen.stat.ctime,
+            seen.stat.inode,
+            seen.stat.mode,
+            _KINDS.index(seen.entry.kind),
+            len(raw),
+        )
+        + raw
+    )
+
+
+def _packed_files(row: bytes) -> dict[bytes, bytes]:
+    """Return the part of a row that each file has, by name, without decoding it."""
+    found: dict[bytes, bytes] = {}
+    at = _HEAD.size
+    while at < len(row):
+        name = at + _ROW.size
+        end = name + int.from_bytes(row[name - 2 : name], "little")
+        found[row[name:end]] = row[at:end]
+        at = end
+    return found
 
 
 def _unpack(row: bytes) -> dict[str, Seen]:
@@ -218,10 +238,21 @@ class StatCache:
         now = time.time_ns()
         same = {n: s for n, s in value.files.items() if _is_still(os.path.join(place, n), s)}
         print_ = value.print if len(same) == len(value.files) else b""
-        if not value.print:  # not the whole folder: the rest is as it was noted before
-            row = self.get(folder)
-            same = {**row.files, **same} if row else same
-        self.put(folder, Folder(print_, value.entry, same), now)
+        if value.print:
+            self.put(folder, Folder(print_, value.entry, same), now)
+        else:
+            self._add(folder, value.entry, same, now)
+
+    def _add(self, folder: str, entry: Entry, files: dict[str, Seen], looked_at: int) -> None:
+        """Note some files of a folder; the rest is as it was noted before."""
+        row, path = self.get(folder), name_bytes(folder)
+        known = _packed_files(row.data) if row else {}
+        for name, seen in files.items():
+            if is_racy(seen.stat, looked_at):
+                known.pop(name_bytes(name), None)
+            else:
+                known[name_bytes(name)] = _pack_file(name, seen)
+        self._new[path] = _signed(path, _pack_head(b"", entry) + b"".join(known.values()))
 
     def memo(self, name: str) -> bytes | None:
         """Return what was last kept under a name; None when nothing, or nothing believable, is."""

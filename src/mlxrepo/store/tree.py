@@ -32,7 +32,14 @@ _OID = "([0-9a-f]{64})"
 _NUMBER = "(0|[1-9][0-9]{0,18})"
 _QUOTED = r'("(?:[ !#-\[\]-~]|\\.)*")'
 _ENTRY = re.compile(f"(?:([fxl]) {_OID} {_NUMBER}|(d) {_OID} {_NUMBER} {_NUMBER}) {_QUOTED}")
+# Most listings have such lines alone. No name that these letters can spell is refused.
+_PLAIN = re.compile(
+    r"^([fxld]) ([0-9a-f]{64}) (0|[1-9][0-9]{0,15}) "
+    r'(0 |[1-9][0-9]{0,15} |)"([A-Za-z0-9_-][A-Za-z0-9_.-]{0,254})"$',
+    re.MULTILINE,
+)
 _CHILD = re.compile(f"{_OID} {_QUOTED}")
+_PLAIN_START = f"{TREE_HEADER}\n".encode()
 
 
 class Entry(NamedTuple):
@@ -148,6 +155,9 @@ def parse(data: bytes, oid: Oid, read: Callable[[Oid], bytes]) -> Tree:
     Raises:
         Damaged: when it is not exactly what mlx would write, so that nothing of it is used.
     """
+    plain = _parse_plain(data)
+    if plain is not None:
+        return plain
     tree: Tree = {}
     last = b""
     for name, entry in _entries(data, oid, read, 0):
@@ -160,6 +170,24 @@ def parse(data: bytes, oid: Oid, read: Callable[[Oid], bytes]) -> Tree:
     if (is_split or len(tree) > SPLIT_ABOVE) and write_tree(tree, tree_oid).oid != oid:
         raise _malformed(oid, "it is not split where it should be")
     return tree
+
+
+def _parse_plain(data: bytes) -> Tree | None:
+    """Decode a tree of plain lines in one go; None for any other, also for one that is wrong."""
+    if not data.startswith(_PLAIN_START) or not data.endswith(b"\n") or not data.isascii():
+        return None
+    body = data[len(_PLAIN_START) : -1].decode("ascii")
+    rows = _PLAIN.findall(body)
+    if len(rows) != body.count("\n") + 1 or len(rows) > SPLIT_ABOVE:
+        return None
+    tree = {
+        name: Entry(_KINDS[letter], oid, int(size), int(files) if files else 1)
+        for letter, oid, size, files, name in rows
+        if (letter == "d") is bool(files)
+    }
+    names = [row[4] for row in rows]
+    # One after the other in order, and none twice: a dict keeps the first place of a name.
+    return tree if list(tree) == names == sorted(names) else None
 
 
 def children(data: bytes, oid: Oid) -> list[Oid]:
