@@ -27,6 +27,7 @@ class Verb(NamedTuple):
 
 
 DATA, PIPELINE, COMPARE, STORE, SET_UP = "Data", "Pipeline", "Compare", "Store", "Set-up"
+SHARE = "Share"
 
 # In the order of the help, under the headings in the order in which they first appear.
 COMMANDS: dict[str, Verb] = {
@@ -49,6 +50,10 @@ COMMANDS: dict[str, Verb] = {
     "lock": Verb("mlxrepo.cli.lock", "Settle a lockfile after a merge, or check it", PIPELINE),
     "metrics": Verb("mlxrepo.cli.metrics", "Show metrics and compare them", COMPARE),
     "params": Verb("mlxrepo.cli.params", "Compare parameters", COMPARE),
+    "push": Verb("mlxrepo.cli.push", "Send data to a remote", SHARE),
+    "fetch": Verb("mlxrepo.cli.fetch", "Get data from a remote into the store", SHARE),
+    "pull": Verb("mlxrepo.cli.pull", "Get data from a remote into the workspace", SHARE),
+    "remote": Verb("mlxrepo.cli.remote", "Say where data is shared", SHARE),
     "gc": Verb("mlxrepo.cli.gc", "Free the space of what nothing needs", STORE),
     "du": Verb("mlxrepo.cli.du", "Show what uses the space of the store", STORE),
     "fsck": Verb("mlxrepo.cli.fsck", "Check the store, and mend it", STORE),

@@ -24,6 +24,7 @@ from mlxrepo.repo.settings import Settings
 from mlxrepo.repo.shared_store import is_shared, share
 from mlxrepo.store.inventory import Key, list_folder
 from mlxrepo.store.lease import alone, held
+from mlxrepo.store.marker import is_partial, mark_partial
 from mlxrepo.store.objects import Store
 from mlxrepo.store.rehouse import copy_objects, list_objects, remove_objects, size_of
 from mlxrepo.store.space import free_bytes, nearest_folder
@@ -204,6 +205,8 @@ def _open_target(repo: Repo, new: str) -> None:
         share(new)
     make_folder(new)
     Store(new).prepare()
+    if is_partial(repo.store.root):
+        mark_partial(new)
     # Before the first object comes: a gc in another repository has to know who needs it.
     root = repo.root if repo.git_dir == repo.common_dir else None
     register(new, Registered(repo.common_dir, root))

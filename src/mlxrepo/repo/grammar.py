@@ -233,6 +233,20 @@ TABLE: tuple[Key | Section, ...] = (
     Section(
         "stages", "stage", "commands; `mlx repro` runs those whose inputs changed", "train", _STAGE
     ),
+    Section(
+        "remotes",
+        "remote",
+        "where `mlx push` and `mlx pull` share the data",
+        "origin",
+        (
+            Key("url", TEXT, "where it is", "s3://bucket/project", required=True),
+            Key("endpoint", TEXT, "the server, when it is not the usual", "https://s3.example.org"),
+            Key("region", TEXT, "the region of the server", "eu-central-1"),
+            Key("profile", TEXT, "the profile of your credentials", "research", common=False),
+            Key("anonymous", FLAG, "ask without credentials", True, common=False),
+            Key("default", FLAG, "taken when no remote is named", True, common=False),
+        ),
+    ),
     Key("params", PATHS, "params files that no stage names", ["config/serving.yaml"]),
     Key("metrics", PATHS, "metrics files that no stage writes", ["reports/manual.json"]),
     Key("plots", DRAWN, "plots that no stage writes, and how plots look", ["reports/costs.png"]),

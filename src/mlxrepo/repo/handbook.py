@@ -175,6 +175,13 @@ NOTES = {
     "stages": _STAGES.lstrip("\n"),
     "models": """\
 All keys but `path` and `desc` are read by model commands; until then they are kept as they are.""",
+    "remotes": """\
+URLs are those of fsspec: `s3://`, `gs://`, `az://`, `sftp://` and others; what is beside `s3` needs
+its package. A local path, or a host of this machine or link, is no use to anybody else and is
+refused here: `mlx remote add` puts it into git's settings, `git config mlx.remote.NAME.url`, which
+also override what stands here, key by key. Secrets are refused in both: they belong into the
+environment (`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`), or where your cloud keeps them. Remotes stand in
+the `mlx.yaml` at the root; today's count, also for an old commit.""",
     "params": """\
 Params files that stages name need not be listed here.""",
     "plots": """\

@@ -104,7 +104,19 @@ def lock_changes(git: Git, git_dirs: Iterable[str]) -> Iterator[LockChange]:
     starts = _named_commits(git, git_dirs)
     plain = "--no-replace-objects"
     _, commits = git.run(plain, *_HISTORY, input="".join(f"{c}\n" for c in starts).encode())
-    _, out = git.run(plain, *_CHANGES, input=commits)
+    yield from _changes(git, commits)
+
+
+def changes_from(git: Git, starts: Iterable[str]) -> Iterator[LockChange]:
+    """Yield every version of every lockfile that the ancestors of some commits hold."""
+    plain = "--no-replace-objects"
+    words = (*_HISTORY[:1], *_HISTORY[3:])  # of these alone
+    _, commits = git.run(plain, *words, input="".join(f"{c}\n" for c in starts).encode())
+    yield from _changes(git, commits)
+
+
+def _changes(git: Git, commits: bytes) -> Iterator[LockChange]:
+    _, out = git.run("--no-replace-objects", *_CHANGES, input=commits)
     commit = ""
     fields = iter(out.split(b"\0")[:-1])
     for field in fields:

@@ -17,6 +17,7 @@ STORE_FOLDER = "mlx"
 ACTIONS_FOLDER = "actions"
 RUNS_FOLDER = "runs"
 TRASH_FOLDER = "trash"
+REMOTES_FOLDER = "remotes"
 
 # In the git dir of each worktree.
 WORKTREE_FOLDER = "mlx/worktree"

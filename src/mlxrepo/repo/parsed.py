@@ -15,6 +15,7 @@ from mlxrepo.hashing import fingerprint
 from mlxrepo.paths import RepoPath
 from mlxrepo.repo.stage import (
     Artifact,
+    DeclaredRemote,
     Dep,
     Environment,
     Out,
@@ -74,6 +75,7 @@ def _from_project(project: ProjectFile) -> Row:
         project.environment,
         project.read,
         project.drawn,
+        [[r.name, r.keys, _place(r.where, project.path)] for r in project.remotes],
     ]
 
 
@@ -112,7 +114,7 @@ def _place(where: Where, file: RepoPath) -> Row:
 
 
 def _to_project(row: Row, path: RepoPath) -> ProjectFile:
-    artifacts, stages, params, metrics, plots, environment, read, drawn = row
+    artifacts, stages, params, metrics, plots, environment, read, drawn, remotes = row
     return ProjectFile(
         path,
         tuple(_to_artifact(item, path) for item in artifacts),
@@ -123,6 +125,7 @@ def _to_project(row: Row, path: RepoPath) -> ProjectFile:
         _to_environment(environment) if environment else None,
         tuple(read),
         tuple((name, _pairs(keys)) for name, keys in drawn),
+        tuple(DeclaredRemote(name, _pairs(keys), _where(at, path)) for name, keys, at in remotes),
     )
 
 

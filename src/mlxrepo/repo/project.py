@@ -15,7 +15,17 @@ from mlxrepo.errors import InputError
 from mlxrepo.paths import RepoPath, display, is_inside, parent
 from mlxrepo.repo.expand import expand
 from mlxrepo.repo.nodes import fields_of, items_of, pairs_of, path_of, text_of, value_file_of
-from mlxrepo.repo.stage import KINDS, NOUNS, Artifact, Environment, Out, ProjectFile, Read, Stage
+from mlxrepo.repo.stage import (
+    KINDS,
+    NOUNS,
+    Artifact,
+    DeclaredRemote,
+    Environment,
+    Out,
+    ProjectFile,
+    Read,
+    Stage,
+)
 from mlxrepo.repo.stagenodes import given, names_of, refuse_twice, shell_of, stage_of
 from mlxrepo.repo.validate import validate
 from mlxrepo.values import PARAMS_FORMATS
@@ -73,6 +83,10 @@ def _parse(data: bytes, path: RepoPath, read_file: Read) -> ProjectFile:
         environment=_environment(sections.get("environment"), folder),
         read=asked,
         drawn=drawn,
+        remotes=tuple(
+            DeclaredRemote(key.text, given(fields_of(body)), key.where)
+            for key, body in pairs_of(sections.get("remotes"))
+        ),
     )
 
 

@@ -9,7 +9,10 @@ from mlxrepo.errors import InputError, MlxError
 from mlxrepo.repo.git import Git
 
 # Every setting there is, as the user writes it; git compares names without case.
-SETTINGS = ("fsync", "gcGrace", "jobs", "journal", "link", "resource.NAME", "shared", "store")
+SETTINGS = (
+    "fsync", "gcGrace", "jobs", "journal", "link", "remote", "remote.NAME.KEY", "resource.NAME",
+    "shared", "store",
+)  # fmt: skip
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _UNITS |= {f"{letter}i": 1 << (10 * power) for power, letter in enumerate("kmgt", 1)}
@@ -17,7 +20,9 @@ _UNITS |= {f"{letter}i": 1 << (10 * power) for power, letter in enumerate("kmgt"
 
 def is_setting(name: str) -> bool:
     """Say whether a name, in lower case, is that of a setting."""
-    return name.startswith("resource.") or name in {known.lower() for known in SETTINGS}
+    return name.startswith(("resource.", "remote.")) or name in {
+        known.lower() for known in SETTINGS
+    }
 
 
 class Settings:

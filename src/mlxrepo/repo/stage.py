@@ -136,6 +136,14 @@ class Artifact(NamedTuple):
     where: Where
 
 
+class DeclaredRemote(NamedTuple):
+    """An entry of `remotes`, the keys as given."""
+
+    name: str
+    keys: tuple[tuple[str, Any], ...]
+    where: Where
+
+
 class ProjectFile(NamedTuple):
     """All that one mlx.yaml declares.
 
@@ -152,3 +160,4 @@ class ProjectFile(NamedTuple):
     environment: Environment | None = None
     read: tuple[RepoPath, ...] = ()
     drawn: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = ()
+    remotes: tuple[DeclaredRemote, ...] = ()

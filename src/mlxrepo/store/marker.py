@@ -1,4 +1,8 @@
-"""The file `format` of a store: it says that a folder is one, and of which format."""
+"""What a store says of itself.
+
+format    that the folder is a store, and of which format
+partial   folders may be here without what they name: something was fetched
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from mlxrepo.paths import display
 
 FORMAT = 1
 NAME = "format"
+PARTIAL = "partial"
 
 
 def is_store(root: str) -> bool:
@@ -36,6 +41,17 @@ def is_store(root: str) -> bool:
 def make_store(root: str) -> None:
     """Make a folder a store."""
     write_atomic(os.path.join(root, NAME), f"{FORMAT} {ALGORITHM}\n".encode())
+
+
+def mark_partial(root: str) -> None:
+    """Note, before a folder is fetched, that folders may be in a store without what they name."""
+    if not is_partial(root):
+        write_atomic(os.path.join(root, PARTIAL), b"")
+
+
+def is_partial(root: str) -> bool:
+    """Say whether a folder that is in a store may name what is not."""
+    return os.path.exists(os.path.join(root, PARTIAL))
 
 
 def away(root: str) -> EnvironmentFailed:

@@ -38,6 +38,16 @@ class Slot(NamedTuple):
     size: int
 
 
+def seal(rows: list[tuple[bytes, int, int, int, int, int]], offset: int) -> tuple[Oid, bytes]:
+    """Return the name of a pack and what ends it, its table (at `offset`) and its footer.
+
+    `rows` are binary oid, kind, codec, offset, stored length and size of each object.
+    """
+    table = b"".join(ROW.pack(*row) for row in sorted(rows))
+    name = keyed_oid(PACK_CONTEXT, table)
+    return name, table + FOOTER.pack(offset, len(rows), bytes.fromhex(name), END)
+
+
 class PackWriter:
     """Writes one pack into a temporary file; `close` flushes and publishes it."""
 
@@ -68,15 +78,9 @@ class PackWriter:
 
     def close(self) -> str:
         """Write the table, flush, give the pack its name and return its path."""
-        self._rows.sort()
-        table = b"".join(
-            ROW.pack(oid, kind, CODEC_RAW, offset, size, size)
-            for oid, kind, offset, size in self._rows
-        )
-        name = keyed_oid(PACK_CONTEXT, table)
-        offset = self.size
-        self._buffer += table
-        self._buffer += FOOTER.pack(offset, len(self._rows), bytes.fromhex(name), END)
+        rows = [(oid, kind, CODEC_RAW, at, size, size) for oid, kind, at, size in self._rows]
+        name, end = seal(rows, self.size)
+        self._buffer += end
         self._spill()
         path = os.path.join(self._folder, f"{name}.pack")
         publish(self._fd, self._temp, path, flush=self._flush)

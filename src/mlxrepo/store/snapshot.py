@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mlxrepo.errors import EnvironmentFailed, InputError
+from mlxrepo.errors import EnvironmentFailed, InputError, ObjectMissing
 from mlxrepo.files import Stat, stat_of
 from mlxrepo.hashing import Oid, blob_oid, tree_oid
 from mlxrepo.paths import (
@@ -29,6 +29,7 @@ from mlxrepo.paths import (
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.reading import read_content
 from mlxrepo.store.links import linked_oid, quarantine_if_edited
+from mlxrepo.store.marker import is_partial
 from mlxrepo.store.objects import Batch, Store
 from mlxrepo.store.statcache import Folder, Seen, StatCache, listing_print, single_key
 from mlxrepo.store.tree import Entry, Tree, check_depth, parse, write_tree
@@ -87,6 +88,7 @@ class Scan:
         self._cache = cache
         self._store = store
         self._batch = batch
+        self._is_partial = batch is not None and is_partial(store.root)
         self._ignored = ignored
         self._rules = rules
         self._progress = progress
@@ -210,7 +212,21 @@ class Scan:
         if self._batch is None:
             return True
         has_link = any(statlib.S_ISLNK(stat.mode) for _, stat in listing.found)
-        return not has_link and self._batch.has("tree", entry.oid)
+        return not has_link and self._batch.has("tree", entry.oid) and self._is_filled(entry)
+
+    def _is_filled(self, entry: Entry) -> bool:
+        """Say whether the store has the files of a folder that it has: it may have been fetched.
+
+        Folders in it are looked at by themselves.
+        """
+        assert self._batch is not None
+        if not self._is_partial:
+            return True
+        try:
+            tree = self._store.tree(entry.oid)
+        except ObjectMissing:
+            return False
+        return all(item.kind == "tree" or self._batch.has_entry(item) for item in tree.values())
 
     def _hash_folder(
         self,

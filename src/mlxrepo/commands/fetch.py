@@ -1,0 +1,97 @@
+"""mlx fetch: get recorded data from a remote into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlxrepo.progress import SILENT, Progress
+from mlxrepo.repo.remotes import chosen, opened
+from mlxrepo.repo.repo import Repo
+from mlxrepo.repo.wanted import Scope, Wanted, named_remotes, recorded, split
+from mlxrepo.store.fetch import Fetch
+from mlxrepo.store.survey import oid_in
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedFrom:
+    """What came from one remote, or (not `applied`) would come.
+
+    `objects` and `bytes` arrived, in `stored` bytes. `missing` are neither there nor here,
+    `damaged` there with other bytes, and none of them came: path and oid.
+    """
+
+    remote: str
+    url: str
+    objects: int
+    bytes: int
+    stored: int
+    missing: tuple[tuple[str, str], ...]
+    damaged: tuple[tuple[str, str], ...]
+    applied: bool
+
+
+def fetch(
+    repo: Repo,
+    targets: Sequence[str] = (),
+    *,
+    remote: str | None = None,
+    jobs: int | None = None,
+    scope: Scope | None = None,
+    dry_run: bool = False,
+    progress: Progress = SILENT,
+) -> list[FetchedFrom]:
+    """Get what the workspace's lockfiles name, or those of the commits of `scope`.
+
+    Without `remote` the default one is asked, and for outs that name a remote theirs. A dry run
+    gets listings of folders, and no file.
+
+    Raises:
+        InputError: when a target means nothing that is recorded, or there is no such remote.
+        CannotDecide: when there is no remote, or no such revision.
+        EnvironmentFailed: when the remote cannot be asked; what arrived stays.
+    """
+    spec = chosen(repo, remote)
+    wanted = recorded(repo, targets, scope or Scope())
+    names = [spec.name]
+    names += sorted(named_remotes(repo) - {spec.name}) if remote is None else []
+    done = []
+    for name in names:
+        mine = split(repo, wanted, name, undeclared=name == spec.name)
+        lacking = [item for item in mine if item.below or not repo.store.is_whole(item.entry)]
+        if lacking or name == spec.name:
+            done.append(_from(repo, name, lacking, jobs, dry_run, progress))
+    return done
+
+
+def _from(
+    repo: Repo,
+    name: str,
+    wanted: list[Wanted],
+    jobs: int | None,
+    dry_run: bool,
+    progress: Progress,
+) -> FetchedFrom:
+    spec = chosen(repo, name)
+    remote = opened(repo, spec)
+    known = remote.known()
+    work = Fetch(
+        repo.store, remote, known,
+        jobs=jobs or remote.door.jobs, progress=progress, files=not dry_run,
+    )  # fmt: skip
+    got = work.get((item.entry, item.below, item.path) for item in wanted)
+    objects, size = got.objects, got.amount
+    if dry_run:
+        there = {key: size for key, size in work.lacking.items() if known.has(key)}
+        objects, size = len(there), sum(there.values())
+        got.missing.update((key, "") for key in work.lacking.keys() - there.keys())
+    return FetchedFrom(
+        remote=spec.name,
+        url=spec.shown,
+        objects=objects,
+        bytes=size,
+        stored=got.stored,
+        missing=tuple((path, oid_in(key)) for key, path in got.missing.items()),
+        damaged=tuple((path, oid_in(key)) for key, path in got.damaged.items()),
+        applied=not dry_run,
+    )

@@ -1,0 +1,143 @@
+"""mlx push: send to a remote what it lacks of the recorded data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlxrepo.errors import Damaged
+from mlxrepo.progress import SILENT, Progress
+from mlxrepo.repo.identity import identity
+from mlxrepo.repo.remotes import chosen, opened
+from mlxrepo.repo.repo import Repo
+from mlxrepo.repo.wanted import Scope, Wanted, history, named_remotes, recorded, split
+from mlxrepo.store.proof import bad_copies
+from mlxrepo.store.push import Sent, send, with_sent
+from mlxrepo.store.remote import Remote
+from mlxrepo.store.remoteindex import Known
+from mlxrepo.store.survey import Survey, oid_in
+
+PUSH_JOBS = 4  # each holds a pack in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What went to one remote, or (not `applied`) would go.
+
+    `objects` and `bytes` are sent, in `stored` bytes; `resumed` came with a push that was cut off.
+    `there` were there before: a folder that is there with all below it counts once. `missing` are
+    neither there nor here: path and oid.
+    """
+
+    remote: str
+    url: str
+    objects: int
+    bytes: int
+    stored: int
+    resumed: int
+    there: int
+    missing: tuple[tuple[str, str], ...]
+    verified: int | None
+    applied: bool
+
+
+def push(
+    repo: Repo,
+    targets: Sequence[str] = (),
+    *,
+    remote: str | None = None,
+    jobs: int | None = None,
+    scope: Scope | None = None,
+    verify: bool = False,
+    dry_run: bool = False,
+    progress: Progress = SILENT,
+) -> list[Pushed]:
+    """Send what `targets` record, or (default) what the commits of HEAD and the workspace do.
+
+    Without `remote` the default one is meant, and outs that name a remote go to theirs. `verify`
+    reads back everything that was asked for.
+
+    Raises:
+        InputError: when a target means nothing that is recorded, or there is no such remote.
+        CannotDecide: when there is no remote, or no such revision.
+        EnvironmentFailed: when the remote does not take it; what arrived stays.
+        Damaged: when an object here, or with `verify` there, is not what its name says.
+    """
+    scope = scope or Scope()
+    spec = chosen(repo, remote)
+    wanted = recorded(repo, targets, scope) if targets else history(repo, scope)
+    names = [spec.name]
+    names += sorted(named_remotes(repo) - {spec.name}) if remote is None else []
+    done = []
+    for name in names:
+        mine = split(repo, wanted, name, undeclared=name == spec.name)
+        if mine or name == spec.name:
+            work = _Push(repo, name, jobs, progress)
+            done.append(work.run(mine, verify=verify, dry_run=dry_run))
+    return done
+
+
+class _Push:
+    """The push to one remote."""
+
+    def __init__(self, repo: Repo, name: str, jobs: int | None, progress: Progress):
+        self._repo = repo
+        self._spec = chosen(repo, name)
+        self._remote: Remote = opened(repo, self._spec)
+        self._jobs = jobs or min(PUSH_JOBS, self._remote.door.jobs)
+        self._progress = progress
+
+    def run(self, wanted: list[Wanted], *, verify: bool, dry_run: bool) -> Pushed:
+        """Survey, send, and read back."""
+        known, earlier = with_sent(self._remote, self._remote.known())
+        survey = Survey(self._repo.store, known)
+        self._survey(survey, wanted)
+        sent = Sent(survey.objects, survey.amount, survey.amount, len(earlier))
+        if not dry_run:
+            sent = send(
+                self._repo.store, self._remote, survey, earlier, jobs=self._jobs,
+                prepare=self._prepare, known=known, progress=self._progress,
+            )  # fmt: skip
+        return Pushed(
+            remote=self._spec.name,
+            url=self._spec.shown,
+            objects=sent.objects,
+            bytes=sent.bytes,
+            stored=sent.stored,
+            resumed=sent.resumed,
+            there=survey.there,
+            missing=tuple((path, oid_in(key)) for key, path in survey.missing.items()),
+            verified=self._verify(wanted) if verify and not dry_run else None,
+            applied=not dry_run,
+        )
+
+    def _survey(self, survey: Survey, wanted: list[Wanted]) -> None:
+        with self._repo.store.writing():
+            for item in wanted:
+                self._repo.store.keep(item.entry)  # from gc, until all is sent
+                if item.below:
+                    survey.add_part(item.entry, item.below, item.path)
+                else:
+                    survey.add(item.entry, item.path)
+
+    def _prepare(self) -> None:
+        self._remote.prepare(*identity(self._repo))
+
+    def _verify(self, wanted: list[Wanted]) -> int:
+        """Read back all that was asked for.
+
+        Raises:
+            Damaged: naming an object that is not what it should be.
+        """
+        known = self._remote.known()
+        every = Survey(self._repo.store, Known({}))
+        self._survey(every, wanted)
+        keys = [*every.trees, *every.small, *every.large, *every.missing]
+        bad = bad_copies(self._remote, known, keys, jobs=self._jobs, progress=self._progress)
+        if bad:
+            raise Damaged(
+                f"{len(bad)} objects on the remote {self._spec.name} are not what their names say, "
+                f"{oid_in(bad[0])[:12]} for one",
+                hint=f"delete the damaged files at {self._spec.shown} and push again",
+            )
+        return len(keys)

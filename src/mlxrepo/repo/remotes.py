@@ -1,0 +1,225 @@
+"""Which remotes there are: those of mlx.yaml, and over them those of git's settings, by name."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+from mlxrepo.errors import CannotDecide, InputError, Where
+from mlxrepo.nearest import nearest
+from mlxrepo.paths import display
+from mlxrepo.repo.grammar import check_name
+from mlxrepo.repo.layout import PROJECT_FILE, REMOTES_FOLDER
+from mlxrepo.repo.repo import Repo
+from mlxrepo.store.door import open_door
+from mlxrepo.store.refusals import redacted
+from mlxrepo.store.remote import Remote
+
+OPTIONS = ("endpoint", "region", "profile", "anonymous")
+GIT, YAML = "git config", PROJECT_FILE
+
+_SECRET = re.compile(r"(?i)secret|token|passw|signature|sig$|credential|(api|access|account).?key")
+
+
+class RemoteSpec(NamedTuple):
+    """A remote as it is configured; `source` says where its URL stands."""
+
+    name: str
+    url: str
+    options: Mapping[str, str]
+    source: str
+
+    @property
+    def shown(self) -> str:
+        """Its URL as it may be printed."""
+        return redacted(self.url)
+
+
+def specs(repo: Repo) -> dict[str, RemoteSpec]:
+    """Return every remote by name, sorted.
+
+    Raises:
+        InputError: for a secret, an option that there is not, or one of mlx.yaml that only this
+            machine could reach.
+    """
+    keys: dict[str, dict[str, str]] = {}
+    sources: dict[str, str] = {}
+    for name, given, where in _declared(repo):
+        check_shareable(given, where)
+        keys[name], sources[name] = dict(given), YAML
+    for name, key, value in _configured(repo):
+        keys.setdefault(name, {})[key] = value
+        if key == "url":
+            sources[name] = GIT
+    found = {}
+    for name in sorted(keys):
+        options = keys[name]
+        check_no_secret(options, None)
+        url = options.pop("url", "")
+        if not url:
+            raise InputError(
+                f'the remote "{name}" has no URL', hint=f"git config mlx.remote.{name}.url URL"
+            )
+        found[name] = RemoteSpec(name, url, options, sources[name])
+    return found
+
+
+def _declared(repo: Repo) -> list[tuple[str, dict[str, str], Where]]:
+    found = []
+    for file in repo.declared.files:
+        for remote in file.remotes:
+            if file.path != PROJECT_FILE:
+                raise InputError(
+                    f"remotes stand in the {PROJECT_FILE} at the root", where=remote.where
+                )
+            keys = {key: _text(value) for key, value in remote.keys if key != "default"}
+            found.append((remote.name, keys, remote.where))
+    return found
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _configured(repo: Repo) -> list[tuple[str, str, str]]:
+    found = []
+    for setting in repo.settings.names():
+        if setting.startswith("remote.") and setting.count(".") > 1:
+            name, _, key = setting[7:].rpartition(".")
+            if key not in ("url", *OPTIONS):
+                raise InputError(
+                    f"the setting mlx.{setting} is none of mlx",
+                    hint=f"a remote has url, {', '.join(OPTIONS)}; secrets belong into the "
+                    f"environment: git config --unset mlx.{setting}",
+                )
+            found.append((name, key, repo.settings.get(setting)))
+    return found
+
+
+def chosen(repo: Repo, name: str | None = None) -> RemoteSpec:
+    """Return the remote called `name`, or the default one.
+
+    Raises:
+        InputError: when there is none of that name.
+        CannotDecide: when there is no remote, or several and none is the default.
+    """
+    known = specs(repo)
+    name = name or default_name(repo, known)
+    if name is None:
+        if not known:
+            raise CannotDecide("there is no remote yet", hint="mlx remote add origin URL")
+        raise CannotDecide(
+            f"there are several remotes: {', '.join(known)}",
+            hint="say which with -r NAME, or mlx remote default NAME",
+        )
+    if name not in known:
+        near = nearest(name, known)
+        hint = f"did you mean {near}?" if near else "mlx remote list"
+        raise InputError(f'there is no remote "{display(name)}"', hint=hint)
+    return known[name]
+
+
+def default_name(repo: Repo, known: Mapping[str, RemoteSpec]) -> str | None:
+    """Return the name of the default remote: git's setting, mlx.yaml's, or the only one."""
+    setting = repo.settings.get("remote")
+    if setting:
+        return setting
+    flagged = [
+        remote.name
+        for file in repo.declared.files
+        for remote in file.remotes
+        if ("default", True) in remote.keys
+    ]
+    if len(flagged) > 1:
+        raise InputError(f"{' and '.join(flagged)} are both the default remote of {PROJECT_FILE}")
+    return flagged[0] if flagged else next(iter(known)) if len(known) == 1 else None
+
+
+def opened(repo: Repo, spec: RemoteSpec) -> Remote:
+    """Open a remote.
+
+    Raises:
+        InputError: when nothing here speaks its protocol.
+    """
+    url = spec.url
+    if "://" not in url:
+        url = os.path.expanduser(url)
+        if not os.path.isabs(url):
+            raise InputError(
+                f'the remote "{spec.name}" is at "{display(url)}"; it has to be an absolute path',
+                hint=f'git config mlx.remote.{spec.name}.url "$PWD/{url}"',
+            )
+    cache = repo.shared(REMOTES_FOLDER, spec.name)
+    return Remote(spec.name, open_door(url, spec.options), cache)
+
+
+# what may stand where
+
+
+def is_local(keys: Mapping[str, str]) -> bool:
+    """Say whether only this machine, or its link, can reach a remote."""
+    url = keys.get("url", "")
+    if "://" not in url or url.startswith(("file:", "local:", "memory:")):
+        return True
+    places = [keys["endpoint"]] if keys.get("endpoint") else []
+    if not url.startswith(("s3://", "s3a://", "gs://", "gcs://", "az://", "abfs://")):
+        places.append(url)  # a bucket is no host
+    return any(_is_near(urlsplit(place).hostname or "") for place in places)
+
+
+def _is_near(host: str) -> bool:
+    if host == "localhost" or host.endswith((".localhost", ".local")):
+        return True
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_link_local or address.is_unspecified
+
+
+def check_shareable(keys: Mapping[str, str], where: Where | None) -> None:
+    """Check that a remote may stand in a committed file.
+
+    Raises:
+        InputError: when it holds a secret, or nobody else could reach it.
+    """
+    check_no_secret(keys, where)
+    if is_local(keys):
+        raise InputError(
+            f'"{redacted(keys.get("endpoint") or keys["url"])}" is only there for this machine',
+            hint="take it out and let git's settings keep it: mlx remote add NAME URL",
+            where=where,
+        )
+
+
+def check_no_secret(keys: Mapping[str, str], where: Where | None) -> None:
+    """Check that neither URL nor endpoint holds a secret.
+
+    Raises:
+        InputError: when one does; the message does not show it.
+    """
+    for key in ("url", "endpoint"):
+        parts = urlsplit(keys.get(key, ""))
+        named = (name for name, _ in parse_qsl(parts.query, keep_blank_values=True))
+        if ":" in parts.netloc.rpartition("@")[0] or any(map(_SECRET.search, named)):
+            raise InputError(
+                f"the {key} {redacted(keys[key])} holds a secret",
+                hint="secrets belong into the environment, or where your cloud keeps them",
+                where=where,
+            )
+
+
+def check_new(name: str, keys: Mapping[str, str]) -> None:
+    """Check the name and the URL of a remote that is to be added.
+
+    Raises:
+        InputError: when it cannot be.
+    """
+    check_name(name, "remote")
+    check_no_secret(keys, None)
+    if not keys.get("url"):
+        raise InputError("a remote needs a URL", hint=f"mlx remote add {name} s3://bucket/folder")

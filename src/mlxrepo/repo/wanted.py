@@ -1,0 +1,143 @@
+"""What push and fetch are about: recorded entries, of the workspace or of commits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from mlxrepo.errors import InputError
+from mlxrepo.paths import RepoPath
+from mlxrepo.repo.declared import Declared
+from mlxrepo.repo.history import changes_from
+from mlxrepo.repo.lockrows import RowReader
+from mlxrepo.repo.observed import Observed
+from mlxrepo.repo.repo import Repo
+from mlxrepo.repo.targets import resolve_tracked
+from mlxrepo.store.tree import Entry
+
+BLOBS_AT_ONCE = 256
+
+
+class Scope(NamedTuple):
+    """Which commits are meant beside, or instead of, the workspace."""
+
+    rev: str | None = None
+    all_branches: bool = False
+    all_tags: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Say whether nothing was said."""
+        return self == Scope()
+
+
+class Wanted(NamedTuple):
+    """An entry at a path, and what of it is wanted: what lies `below`, or ("") all."""
+
+    path: RepoPath
+    entry: Entry
+    below: str = ""
+
+
+def recorded(repo: Repo, targets: Sequence[str], scope: Scope) -> list[Wanted]:
+    """Return what the workspace's lockfiles name, or those of the commits of a scope, once each.
+
+    Raises:
+        InputError: when a target means nothing that is recorded.
+        CannotDecide: when there is no such revision.
+    """
+    found: dict[Wanted, None] = {}
+    missed: InputError | None = None
+    for declared, observed in _views(repo, scope):
+        try:
+            matches = resolve_tracked(targets, repo.place, declared, observed)
+        except InputError as error:  # it has to be in one of them
+            missed = error
+            continue
+        for tracked, path in matches:
+            if tracked.cache:
+                below = path[len(tracked.path) + 1 :]
+                found[Wanted(tracked.path, tracked.entry, below)] = None
+    if missed and not found:
+        raise missed
+    return list(found)
+
+
+def _views(repo: Repo, scope: Scope) -> Iterator[tuple[Callable[[], Declared], Observed]]:
+    if scope.is_plain:
+        yield repo.views(None)
+        return
+    if scope.rev:
+        yield repo.views(scope.rev)
+    for commit in _tips(repo, scope):
+        yield repo.views(commit)
+
+
+def _tips(repo: Repo, scope: Scope) -> list[str]:
+    """Return the commits at the tips of branches, here and on git's remotes, and of tags."""
+    places = ["refs/heads", "refs/remotes"] if scope.all_branches else []
+    places += ["refs/tags"] if scope.all_tags else []
+    if not places:
+        return []
+    shape = "--format=%(objecttype) %(objectname)%0a%(*objecttype) %(*objectname)"
+    _, out = repo.git.run("for-each-ref", shape, *places)
+    rows = (line.split(" ") for line in out.decode().splitlines())
+    return sorted({oid for kind, oid in rows if kind == "commit"})
+
+
+def history(repo: Repo, scope: Scope) -> list[Wanted]:
+    """Return what push sends: all that commits reachable from HEAD name, and the workspace.
+
+    With a scope it is HEAD's commits and those of all branches or tags; with a `rev` that commit
+    alone.
+
+    Raises:
+        CannotDecide: when there is no such revision.
+    """
+    if scope.rev and not scope.all_branches and not scope.all_tags:
+        return recorded(repo, (), scope)
+    found = dict.fromkeys(recorded(repo, (), Scope()))
+    starts = _tips(repo, scope)
+    status, head = repo.git.run("rev-parse", "--verify", "--quiet", "HEAD", accept=(0, 1, 128))
+    starts += [head.decode().strip()] if not status else []
+    starts += [repo.git.commit(scope.rev)] if scope.rev else []
+    if starts:
+        found.update(dict.fromkeys(_named_by(repo, starts)))
+    return list(found)
+
+
+def _named_by(repo: Repo, starts: Iterable[str]) -> Iterator[Wanted]:
+    reader = RowReader(once=True)
+    named = {change.blob: change for change in changes_from(repo.git, starts)}
+    blobs = list(named)
+    for at in range(0, len(blobs), BLOBS_AT_ONCE):
+        some = blobs[at : at + BLOBS_AT_ONCE]
+        for blob, data in zip(some, repo.git.blobs(some), strict=True):
+            change = named[blob]
+            for row in reader.rows(data, f"{change.commit[:12]}:{change.path}"):
+                if row.kept and row.path:
+                    yield Wanted(row.path, row.entry)
+
+
+def split(
+    repo: Repo, wanted: Iterable[Wanted], name: str, *, undeclared: bool = True
+) -> list[Wanted]:
+    """Return those that belong on the remote `name`: outs may name another, or stay here.
+
+    What names no remote belongs there if `undeclared`. Today's mlx.yaml counts, also for what an
+    old commit recorded.
+    """
+    outs = {path: out for path, (_, out) in repo.declared.outs.items()}
+
+    def belongs(path: RepoPath) -> bool:
+        out = outs.get(path)
+        if out is None or not (out.push and out.remote):
+            return undeclared and (out is None or out.push)
+        return out.remote == name
+
+    return [item for item in wanted if belongs(item.path)]
+
+
+def named_remotes(repo: Repo) -> set[str]:
+    """Return the remotes that outs name for themselves."""
+    return {out.remote for _, out in repo.declared.outs.values() if out.push and out.remote}

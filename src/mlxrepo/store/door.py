@@ -1,0 +1,74 @@
+"""The door to a remote: the few things that are asked of any place that can keep files.
+
+Paths are relative to the remote, with `/`. Files are written whole or not at all, and never
+changed afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+MEMORY = "memory"
+
+
+class Found(NamedTuple):
+    """A file of a remote and its size in bytes."""
+
+    path: str
+    size: int
+
+
+class Door(Protocol):
+    """A remote as a folder of files.
+
+    Every method raises EnvironmentFailed, in a sentence with a way out, when the remote cannot be
+    asked: out of reach, closed to this user, full.
+    """
+
+    url: str
+    jobs: int  # how many requests at a time do it good
+
+    def files(self, folder: str) -> list[Found]:
+        """Return every file at and below a folder; none when it is not there."""
+
+    def size(self, path: str) -> int | None:
+        """Return the size of a file in bytes; None when it is not there."""
+
+    def read(self, path: str) -> bytes:
+        """Return a small file.
+
+        Raises:
+            FileNotFoundError: when it is not there.
+        """
+
+    def read_range(self, path: str, start: int, end: int) -> bytes:
+        """Return the bytes from `start` up to `end` (exclusive) of a file.
+
+        Raises:
+            FileNotFoundError: when it is not there.
+        """
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a small file."""
+
+    def send(self, path: str, source: str) -> None:
+        """Write a large file: a copy of the local file `source`, in parts."""
+
+    def delete(self, path: str) -> None:
+        """Remove a file, if it is there."""
+
+
+def open_door(url: str, options: Mapping[str, str]) -> Door:
+    """Open the door to `url`: an absolute path, or a URL that fsspec knows.
+
+    Raises:
+        InputError: when nothing here speaks its protocol.
+    """
+    if "://" not in url:
+        from mlxrepo.store.folder import Folder
+
+        return Folder(url)
+    from mlxrepo.store.network import Network  # fsspec, only where a remote is asked
+
+    return Network(url, options)

@@ -1,0 +1,126 @@
+"""What a remote's refusal means: from whatever a library raised to one sentence and a way out.
+
+By names and codes, so that none of the libraries has to be loaded to ask. Pure.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+
+from mlxrepo.errors import EnvironmentFailed
+from mlxrepo.paths import display
+
+_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or log in"
+# Codes of S3, names of exceptions -> what it means, what to do.
+_MEANINGS: dict[str, tuple[str, str | None]] = {
+    "NoCredentialsError": ("wants credentials, and none were found", _CREDENTIALS),
+    "PartialCredentialsError": ("wants credentials, and only a part was found", _CREDENTIALS),
+    "ProfileNotFound": ("names a profile that is not configured here", "aws configure"),
+    "InvalidAccessKeyId": ("does not know these credentials", _CREDENTIALS),
+    "SignatureDoesNotMatch": ("does not accept these credentials", _CREDENTIALS),
+    "ExpiredToken": ("says that the credentials have expired", "log in again, then the same"),
+    "ExpiredTokenException": ("says that the credentials have expired", "log in again"),
+    "TokenRefreshRequired": ("says that the credentials have expired", "log in again"),
+    "AccessDenied": ("is closed to these credentials", "ask its owner for the right to do this"),
+    "403": ("is closed to these credentials", "ask its owner for the right to do this"),
+    "RequestTimeTooSkewed": ("finds the clock of this machine wrong", "set the clock, then again"),
+    "NoSuchBucket": ("is in a bucket that does not exist", "create the bucket, or mend the URL"),
+    "EndpointConnectionError": ("cannot be reached", "is the network there, and the URL right?"),
+    "ConnectTimeoutError": ("cannot be reached", "is the network there, and the URL right?"),
+    "ConnectionRefusedError": ("cannot be reached", "is the network there, and the URL right?"),
+    "gaierror": ("cannot be reached: its host has no address", "is the URL right?"),
+    "SSLError": ("cannot be trusted: its certificate is not accepted", "is the URL right?"),
+    "ReadTimeoutError": ("stopped answering", "again later: what arrived stays"),
+}
+_TRANSIENT = {
+    "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionError",
+    "ConnectionClosedError", "ConnectionResetError", "ConnectionRefusedError", "HTTPClientError",
+    "ResponseStreamingError", "IncompleteRead", "IncompleteReadError", "ClientPayloadError",
+    "ServerDisconnectedError", "TimeoutError", "FSTimeoutError", "ResponseParserError",
+    "BrokenPipeError", "InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout",
+    "Throttling", "ThrottlingException", "TooManyRequests", "XAmzContentSHA256Mismatch",
+}  # fmt: skip
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
+_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
+_IN_QUERY = re.compile(r"(?i)\b(signature|x-amz-[a-z-]*|token|sig|secret|password|key)=[^&\s]+")
+
+
+def redacted(text: str) -> str:
+    """Return a text without what might be a secret in it."""
+    for name in _SECRETS:
+        value = os.environ.get(name)
+        if value and len(value) > 3:
+            text = text.replace(value, "***")
+    return _IN_QUERY.sub(r"\1=***", _IN_URL.sub("***@", text))
+
+
+def is_bucket_absent(error: BaseException) -> bool:
+    """Say whether what is not there is the bucket, and not the object."""
+    return any("NoSuchBucket" in _words(link) for link in _chain(error)) or (
+        "bucket does not exist" in str(error)
+    )
+
+
+def is_transient(error: BaseException) -> bool:
+    """Say whether trying again may help."""
+    return any(
+        not _TRANSIENT.isdisjoint(_words(link)) or _status(link) in (429, 500, 502, 503, 504)
+        for link in _chain(error)
+    )
+
+
+def refusal(error: BaseException, url: str) -> EnvironmentFailed:
+    """Return the error to show for what a library raised while it asked the remote at `url`."""
+    place = f"the remote {display(redacted(url))}"
+    if is_bucket_absent(error):
+        what, hint = _MEANINGS["NoSuchBucket"]
+        return EnvironmentFailed(f"{place} {what}", hint=hint)
+    links = list(_chain(error))
+    for word, (what, hint) in _MEANINGS.items():
+        if any(word in _words(link) for link in links):
+            return EnvironmentFailed(f"{place} {what}", hint=hint)
+    if any(_status(link) in (429, 500, 502, 503, 504) for link in links):
+        return EnvironmentFailed(
+            f"{place} is overloaded or out of order ({_said(error)})",
+            hint="again later: what arrived stays",
+        )
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return EnvironmentFailed(f"{place} has no space left", hint="make room there, then again")
+    if any(isinstance(link, PermissionError) for link in links):
+        what, hint = _MEANINGS["AccessDenied"]
+        return EnvironmentFailed(f"{place} {what} ({_said(error)})", hint=hint)
+    hint = "mlx remote test NAME says what works"
+    return EnvironmentFailed(f"{place} failed: {_said(error)}", hint=hint)
+
+
+def _said(error: BaseException) -> str:
+    return display(redacted(f"{type(error).__name__}: {error}"[:300]))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def _words(error: BaseException) -> set[str]:
+    """Return the names of an exception's classes, and the code that a server gave."""
+    words = {kind.__name__ for kind in type(error).__mro__}
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        words.add(str(response.get("Error", {}).get("Code", "")))
+    return words
+
+
+def _status(error: BaseException) -> int:
+    response = getattr(error, "response", None)
+    if not isinstance(response, dict):
+        return 0
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) or 0)

