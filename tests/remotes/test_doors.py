@@ -9,7 +9,8 @@ import pytest
 from places import SECRET, Server, Spot, free_port
 
 from mlxrepo.errors import EnvironmentFailed, InputError
-from mlxrepo.store.door import Door, Found, open_door
+from mlxrepo.store.door import Door, Found
+from mlxrepo.store.opening import open_door
 
 
 @pytest.fixture

@@ -63,9 +63,7 @@ def test_a_clone_gets_every_byte(shared: Project, spot: Spot) -> None:
     assert (again.objects, again.missing, again.damaged) == (0, (), ())
 
 
-def test_a_second_push_sends_nothing_and_a_change_only_itself(
-    shared: Project, spot: Spot
-) -> None:
+def test_a_second_push_sends_nothing_and_a_change_only_itself(shared: Project, spot: Spot) -> None:
     assert sent(shared).objects == 0
     shared.write("data/train/cats/1.txt", "another cat\n")
     shared.do(add, ["data"])
@@ -140,9 +138,7 @@ def test_a_no_op_push_reads_one_listing(
     assert asked == ["files"]
 
 
-def test_a_flipped_byte_reaches_neither_store_nor_workspace(
-    project: Project, folder: Spot
-) -> None:
+def test_a_flipped_byte_reaches_neither_store_nor_workspace(project: Project, folder: Spot) -> None:
     prepared(project, folder)
     for path in folder.files:
         if path.parts[-2] != "indexes" and path.name != "mlx.json":

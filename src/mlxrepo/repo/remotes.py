@@ -15,7 +15,7 @@ from mlxrepo.paths import display
 from mlxrepo.repo.grammar import check_name
 from mlxrepo.repo.layout import PROJECT_FILE, REMOTES_FOLDER
 from mlxrepo.repo.repo import Repo
-from mlxrepo.store.door import open_door
+from mlxrepo.store.opening import open_door
 from mlxrepo.store.refusals import redacted
 from mlxrepo.store.remote import Remote
 

@@ -6,10 +6,7 @@ changed afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple, Protocol
-
-MEMORY = "memory"
 
 
 class Found(NamedTuple):
@@ -57,18 +54,3 @@ class Door(Protocol):
 
     def delete(self, path: str) -> None:
         """Remove a file, if it is there."""
-
-
-def open_door(url: str, options: Mapping[str, str]) -> Door:
-    """Open the door to `url`: an absolute path, or a URL that fsspec knows.
-
-    Raises:
-        InputError: when nothing here speaks its protocol.
-    """
-    if "://" not in url:
-        from mlxrepo.store.folder import Folder
-
-        return Folder(url)
-    from mlxrepo.store.network import Network  # fsspec, only where a remote is asked
-
-    return Network(url, options)

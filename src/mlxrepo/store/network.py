@@ -129,7 +129,7 @@ def _s3_options(options: Mapping[str, str]) -> dict[str, Any]:
         "client_kwargs": {name: value for name, value in client.items() if value},
         "config_kwargs": {
             "connect_timeout": 10,
-            "read_timeout": 60,
+            "read_timeout": 30,
             "max_pool_connections": 32,
             "retries": {"total_max_attempts": 1},
             # Everything that is read is hashed here; rclone and Ceph send none for ranges.

@@ -132,7 +132,9 @@ def _groups(sizes: Iterable[tuple[bytes, int]]) -> Iterator[list[bytes]]:
 
 def _send_pack(remote: Remote, objects: list[tuple[bytes, bytes]]) -> _Arrived:
     pack = make(objects)
-    remote.write(pack_file(pack.name), pack.data)
+    file = pack_file(pack.name)
+    if remote.door.size(file) != len(pack.data):  # a push that was cut off may have sent it
+        remote.write(file, pack.data)
     return _Arrived(pack.spots, pack.name)
 
 

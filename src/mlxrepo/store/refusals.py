@@ -46,7 +46,9 @@ _TRANSIENT = {
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
 _IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
-_IN_QUERY = re.compile(r"(?i)\b(signature|x-amz-[a-z-]*|token|sig|secret|password|key)=[^&\s]+")
+_IN_QUERY = re.compile(
+    r"(?i)([^&?=\s]*(?:signature|x-amz|token|sig|secret|passw|credential|key)[^&=\s]*)=[^&\s]+"
+)
 
 
 def redacted(text: str) -> str:

@@ -1,0 +1,22 @@
+"""Opening the right door for a URL; what a remote's protocol needs is loaded then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mlxrepo.store.door import Door
+
+
+def open_door(url: str, options: Mapping[str, str]) -> Door:
+    """Open the door to `url`: an absolute path, or a URL that fsspec knows.
+
+    Raises:
+        InputError: when nothing here speaks its protocol.
+    """
+    if "://" not in url:
+        from mlxrepo.store.folder import Folder
+
+        return Folder(url)
+    from mlxrepo.store.network import Network  # fsspec, only where a remote is asked
+
+    return Network(url, options)

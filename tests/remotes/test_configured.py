@@ -1,0 +1,182 @@
+"""Which remotes there are, what may stand where, and the words for all that."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from places import KEY, SECRET, Server, free_port
+from sandbox import Project
+
+from mlxrepo.commands.add import add
+
+
+def ok(project: Project, *words: str) -> str:
+    done = project.mlx(*words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def fails(project: Project, code: int, *words: str) -> str:
+    done = project.mlx(*words)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_a_url_goes_into_mlx_yaml_and_a_folder_into_gits_settings(
+    project: Project, tmp_path: Path
+) -> None:
+    ok(project, "remote", "add", "origin", "s3://bucket/project", "--region", "eu-central-1")
+    assert "origin:\n    url: s3://bucket/project\n" in project.read("mlx.yaml")
+    ok(project, "remote", "add", "usb", str(tmp_path / "usb"))
+    ok(project, "remote", "add", "mine", "s3://b/x", "--endpoint", "http://127.0.0.1:9000")
+    ok(project, "remote", "add", "link", "sftp://169.254.1.1/x")
+    assert "usb" not in project.read("mlx.yaml")
+    assert "127.0.0.1" not in project.read("mlx.yaml")
+    assert "169.254" not in project.read("mlx.yaml")
+    assert project.git("config", "mlx.remote.usb.url").strip() == str(tmp_path / "usb")
+    found = json.loads(ok(project, "--json", "remote", "list"))["remotes"]
+    assert [(row["name"], row["source"]) for row in found] == [
+        ("link", "git config"), ("mine", "git config"), ("origin", "mlx.yaml"),
+        ("usb", "git config"),
+    ]  # fmt: skip
+
+
+def test_a_remote_that_is_removed_is_gone_from_both(project: Project, tmp_path: Path) -> None:
+    ok(project, "remote", "add", "origin", "s3://of-mine/project")
+    project.git("config", "mlx.remote.origin.url", str(tmp_path / "r"))
+    ok(project, "remote", "default", "origin")
+    ok(project, "remote", "rm", "origin")
+    assert ok(project, "remote", "list") == ""
+    assert "of-mine" not in project.read("mlx.yaml")
+    assert project.git("config", "mlx.remote", check=False) == ""
+
+
+def test_the_default_is_the_setting_then_the_flag_then_the_only_one(
+    project: Project, tmp_path: Path
+) -> None:
+    assert "mlx remote add" in fails(project, 3, "push")
+    ok(project, "remote", "add", "a", str(tmp_path / "a"))
+    assert ok(project, "remote", "default") == "a\n"
+    ok(project, "remote", "add", "b", "s3://bucket/b")
+    assert "there are several remotes: a, b" in fails(project, 3, "push")
+    text = project.read("mlx.yaml").replace(
+        "url: s3://bucket/b", "url: s3://bucket/b\n    default: true"
+    )
+    project.write("mlx.yaml", text)
+    assert ok(project, "remote", "default") == "b\n"
+    ok(project, "remote", "default", "a")
+    assert ok(project, "remote", "default") == "a\n"
+    assert "did you mean" not in fails(project, 2, "push", "-r", "nothing-like-it")
+
+
+def test_settings_override_by_name_and_old_commits_use_todays_remotes(
+    project: Project, tmp_path: Path
+) -> None:
+    ok(project, "remote", "add", "origin", "s3://gone-for-good/project")
+    project.write("data.txt", "one\n")
+    project.do(add, ["data.txt"])
+    project.commit()
+    project.git("config", "mlx.remote.origin.url", str(tmp_path / "r"))
+    ok(project, "push")
+    clone = Project(tmp_path / "clone")
+    project.git("clone", "--quiet", str(project.root), str(clone.root))
+    clone.git("config", "mlx.remote.origin.url", str(tmp_path / "r"))
+    ok(clone, "pull")
+    assert clone.read("data.txt") == "one\n"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://key:hush-hush@bucket/x", "sftp://me:hush-hush@host/x",
+        "https://host/x?X-Amz-Signature=hush-hush", "https://host/x?access_token=hush-hush",
+    ],
+)  # fmt: skip
+def test_a_secret_in_a_url_is_refused_everywhere_and_never_shown(
+    project: Project, url: str
+) -> None:
+    said = fails(project, 2, "remote", "add", "origin", url)
+    assert "holds a secret" in said
+    assert "hush" not in said
+    project.write("mlx.yaml", f"remotes:\n  origin: {{url: '{url}'}}\n")
+    said = fails(project, 2, "push")
+    assert "mlx.yaml:2:" in said
+    assert "hush" not in said
+    project.write("mlx.yaml", "remotes: {}\n")
+    project.git("config", "mlx.remote.origin.url", url)
+    assert "hush" not in fails(project, 2, "push")
+
+
+def test_what_only_this_machine_reaches_is_refused_in_mlx_yaml(project: Project) -> None:
+    for keys in (
+        "url: /mnt/data", "url: ../data", "url: sftp://localhost/x", "url: file:///etc",
+        "url: s3://b/x, endpoint: 'http://[::1]:9000'",
+    ):  # fmt: skip
+        project.write("mlx.yaml", f"remotes:\n  origin: {{{keys}}}\n")
+        said = fails(project, 2, "push")
+        assert "is only there for this machine" in said, keys
+        assert "mlx.yaml:2:" in said
+
+
+def test_options_are_those_of_a_list(project: Project) -> None:
+    project.write("mlx.yaml", "remotes:\n  origin: {url: 's3://b/x', secret: hush}\n")
+    assert 'unknown key "secret"' in fails(project, 2, "push")
+    project.write("mlx.yaml", "remotes: {}\n")
+    project.git("config", "mlx.remote.origin.url", "s3://b/x")
+    project.git("config", "mlx.remote.origin.secretkey", "hush-hush")
+    said = fails(project, 2, "push")
+    assert "secrets belong into the environment" in said
+    assert "hush" not in said
+
+
+def test_test_says_what_works(project: Project, rclone: Server, tmp_path: Path) -> None:
+    rclone.spot().configure(project)
+    found = json.loads(ok(project, "--json", "remote", "test"))
+    assert found["works"] is True
+    assert [step["what"] for step in found["steps"] if not step["works"]] == []
+    assert SECRET not in json.dumps(found)
+    done = project.mlx("remote", "test", env={"AWS_SECRET_ACCESS_KEY": "wrong-secret-of-mine"})
+    assert done.returncode == 5
+    assert "FAILED  list" in done.stdout
+    assert "wrong-secret-of-mine" not in done.stdout + done.stderr
+    assert KEY not in done.stdout + done.stderr
+
+
+def test_an_unreachable_host_is_the_environments_fault(project: Project) -> None:
+    project.write("data.txt", "one\n")
+    project.do(add, ["data.txt"])
+    project.git("config", "mlx.remote.origin.url", "s3://bucket/x")
+    project.git("config", "mlx.remote.origin.endpoint", f"http://127.0.0.1:{free_port()}")
+    assert "cannot be reached" in fails(project, 5, "push")
+
+
+def test_the_story_on_the_screen(project: Project, tmp_path: Path) -> None:
+    project.fill("data", 30)
+    project.do(add, ["data"])
+    project.commit()
+    ok(project, "remote", "add", "origin", str(tmp_path / "r"))
+    assert ok(project, "push", "-n").startswith("would send 31 objects (")
+    assert ok(project, "push").startswith("sent 31 objects (")
+    assert ok(project, "push") == f"nothing to send: everything is on origin ({tmp_path}/r)\n"
+    clone = Project(tmp_path / "clone")
+    project.git("clone", "--quiet", str(project.root), str(clone.root))
+    ok(clone, "remote", "add", "origin", str(tmp_path / "r"))
+    assert ok(clone, "pull", "-n").startswith("would fetch 30 objects (")
+    assert ok(clone, "pull", "data/0001.txt").endswith("1 file written\n")
+    assert ok(clone, "pull").endswith("29 files written\n")
+    document = json.loads(ok(clone, "--json", "pull"))
+    assert document["remotes"][0]["fetched"]["objects"] == 0
+    assert document["workspace"] == {"files": 0, "removed": [], "missing": 0}
+    document = json.loads(ok(clone, "--json", "push"))
+    assert document["remotes"][0]["sent"] == {"objects": 0, "bytes": 0, "stored": 0}
+
+
+def test_no_other_command_asks_the_network(project: Project) -> None:
+    project.write("data.txt", "one\n")
+    project.git("config", "mlx.remote.origin.url", "s3://bucket/x")
+    project.git("config", "mlx.remote.origin.endpoint", f"http://127.0.0.1:{free_port()}")
+    for words in (("add", "data.txt"), ("status",), ("checkout",), ("repro",), ("remote", "list")):
+        ok(project, *words)
