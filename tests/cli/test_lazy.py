@@ -29,7 +29,7 @@ def test_the_table_says_of_a_command_what_it_says_of_itself(name: str) -> None:
 def test_help_lists_every_command_under_its_heading(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["-h"]) == 0
     text = capsys.readouterr().out
-    headings = ("Data", "Pipeline", "Compare", "Store", "Set-up")
+    headings = ("Data", "Pipeline", "Compare", "Share", "Store", "Set-up")
     places = [text.index(f"\n{heading}:") for heading in headings]
     assert places == sorted(places)
     for name, verb in COMMANDS.items():
@@ -97,7 +97,7 @@ def test_a_folder_that_is_not_there_is_named(
         (["move", "a", "b"], "use `mlx mv`"),
         (["exp", "run"], "use `mlx repro`, and commit what it made with git"),
         (["drop"], "`mlx drop` is not available in this version"),
-        (["push"], "`mlx push` is not available in this version"),
+        (["purge"], "`mlx purge` is not available in this version"),
         (["qqqq"], "see `mlx -h`"),
     ],
 )

@@ -55,6 +55,7 @@ def test_the_example_is_right_and_holds_every_common_key_when_it_is_uncommented(
         "features",
         "models",
         "stages",
+        "remotes",
     }
 
 

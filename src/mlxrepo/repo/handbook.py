@@ -181,7 +181,18 @@ its package. A local path, or a host of this machine or link, is no use to anybo
 refused here: `mlx remote add` puts it into git's settings, `git config mlx.remote.NAME.url`, which
 also override what stands here, key by key. Secrets are refused in both: they belong into the
 environment (`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`), or where your cloud keeps them. Remotes stand in
-the `mlx.yaml` at the root; today's count, also for an old commit.""",
+the `mlx.yaml` at the root; today's count, also for an old commit.
+
+```yaml
+remotes:
+  origin:
+    url: s3://bucket/project
+    profile: research
+    default: true
+  public:
+    url: s3://open-data/reviews
+    anonymous: true
+```""",
     "params": """\
 Params files that stages name need not be listed here.""",
     "plots": """\
