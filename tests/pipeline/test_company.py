@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -205,6 +207,30 @@ def test_a_stage_may_bring_about_others(company: Company) -> None:
     )
     assert outcomes(company.start("--json", "repro", "outer")) == {"outer": "ran"}
     assert company.ran() == ["other"]
+
+
+def test_a_stage_that_reads_more_paths_than_files_may_be_open(company: Company) -> None:
+    names = [f"part{number}.txt" for number in range(150)]
+    makers = "".join(
+        f"  make{number}:\n    cmd: echo > {name}\n    outs: [{name}]\n"
+        for number, name in enumerate(names)
+    )
+    company.pipe.declare(f"stages:\n{makers}  all:\n    cmd: cat part* > all.txt\n"
+                         f"    deps: [{', '.join(names)}]\n    outs: [all.txt]\n")  # fmt: skip
+    words = [sys.executable, "-m", "mlxrepo", "repro", "-j", "2"]
+    limit = f"ulimit -S -n 100; exec {shlex.join(words)}"
+    done = subprocess.run(
+        ["sh", "-c", limit], cwd=company.pipe.root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(company.pipe.read("all.txt")) == 150
+    hard = limit.replace("-S -n", "-n").replace("repro", "repro --force --single all")
+    done = subprocess.run(
+        ["sh", "-c", hard], cwd=company.pipe.root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 5
+    assert "too many open files\n\nhint: raise the limit with `ulimit -n`" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_claims_leave_nothing_behind(company: Company) -> None:

@@ -8,7 +8,7 @@ import time
 from mlxrepo.paths import RepoPath
 from mlxrepo.pipeline.action import Action
 from mlxrepo.pipeline.aside import left_behind, recover
-from mlxrepo.repo.claims import LOOK_SECONDS, Claim, Held, Units
+from mlxrepo.repo.claims import LOOK_SECONDS, Claim, Held, Units, allow_many
 from mlxrepo.repo.repo import Repo
 
 MANY = 128  # claims that wait for their record to be written; each is some open files
@@ -33,6 +33,7 @@ class StageClaims:
     def __init__(self, repo: Repo, run: str):
         self._repo = repo
         self._run = run
+        allow_many()
         self._claims = repo.claims("mlx repro", run)
         declared = repo.declared
         data = [artifact.path for artifact in declared.artifacts.values()]

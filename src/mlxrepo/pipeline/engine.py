@@ -185,7 +185,7 @@ class Engine:
         self._commit()
         self._flush()
         if not self.repo.is_observed_now:
-            self.repo.forget()
+            self.repo.forget_observed()  # what is declared stays as the run began
         self.judge.reload()
 
     # deciding

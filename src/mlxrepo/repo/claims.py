@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import resource
 import time
 from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
@@ -188,6 +189,13 @@ class Claims:
                 "command out of it",
             )
         return Held(path, name)
+
+
+def allow_many() -> None:
+    """Let this process have as many files open as it may: a stage can read thousands of paths."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # where "as many" is more than the system has
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _signature(fd: int) -> tuple[str, str]:

@@ -179,6 +179,10 @@ class Repo:
             return False
         return all(self._lock_stat(path) == found for path, found in self._lock_stats.items())
 
+    def forget_observed(self) -> None:
+        """Read the lockfiles anew at the next question."""
+        self.__dict__.pop("observed", None)
+
     def _lock_stat(self, path: RepoPath) -> Stat | None:
         try:
             return stat_of(os.stat(self.full(path)))
