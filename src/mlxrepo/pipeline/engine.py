@@ -80,6 +80,12 @@ class Engine:
         A failed stage blocks what needs it; the others are started if the run is to keep going.
         """
         addresses = list(addresses)
+        self._standing = Standing(self.graph, self.judge)
+        self.listener(Event("begin", "", str(len(addresses))))
+        if all(self.judge.is_settled(self.graph.stages[address]) for address in addresses):
+            for address in addresses:
+                self._end(StageReport(address, UP_TO_DATE))
+            return self.reports
         stages = [self.graph.stages[address] for address in addresses]
         self._hider = Hider(self.repo, stages)
         gpus = any(stage.resources.gpus for stage in stages)
@@ -87,9 +93,7 @@ class Engine:
         there = len(self._devices.all) if self._devices else 0
         self._totals = totals(stages, self.repo.settings, self._jobs, there)
         upstream = {s.address: () if s.frozen else self.graph.upstream[s.address] for s in stages}
-        self._standing = Standing(self.graph, self.judge)
         self._schedule = Schedule(addresses, upstream, self._totals)
-        self.listener(Event("begin", "", str(len(addresses))))
         with self._clean_end():
             while self._step():
                 pass

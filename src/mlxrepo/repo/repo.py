@@ -16,6 +16,7 @@ from mlxrepo.files import Stat, stat_of
 from mlxrepo.paths import ROOT, RepoPath, display, parent
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo import gitignore, layout, parsed
+from mlxrepo.repo.checkedlock import read_records
 from mlxrepo.repo.claims import Claim, Claims, Held
 from mlxrepo.repo.declared import Declared, declare, parse_file
 from mlxrepo.repo.git import Git, GitDirs, find
@@ -170,7 +171,8 @@ class Repo:
         """What the workspace's lockfiles say."""
         paths = [self._lock_beside(path) for path in self.project_paths]
         self._lock_stats = {path: self._lock_stat(path) for path in paths}
-        return observe({p: self.read(p) for p, found in self._lock_stats.items() if found})
+        there = [path for path, found in self._lock_stats.items() if found]
+        return Observed({path: read_records(self.read(path), path, self.cache) for path in there})
 
     @property
     def is_observed_now(self) -> bool:
