@@ -13,16 +13,30 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from claims import Claims, identity
 from hypothesis import HealthCheck, Phase, Verbosity, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from pipeline_project import until
 from sandbox import Project
 from stepping import Done, Job, Stepper
-from toys import CODE, DATA, SCRIPTS, Node, declared, moves, outs_of, render
+from toys import (
+    CODE,
+    DATA,
+    SCRIPTS,
+    TEXTS,
+    Move,
+    Node,
+    declared,
+    drawn_move,
+    drawn_node,
+    outs_of,
+    render,
+)
 from truth import Record, Truth, below, covers, read_lock
 
 from mlxrepo.commands.accept import accept
@@ -68,16 +82,14 @@ class Machine(RuleBasedStateMachine):
         self._declare({f"s{slot}": declared(slot, node) for slot, node in first.items()})
         self.commit()
 
-    @rule(move=moves)
-    def move(self, move: tuple[str, dict[str, Any]]) -> None:
+    @rule(number=st.integers(0, (1 << 24) - 1))
+    def move(self, number: int) -> None:
         with self._telling():
-            self._do(move)
+            # Hypothesis likes some numbers more than others, and we no move.
+            name, arguments = drawn_move(Random(f"{number} {len(self.story)}"))
+            self.story.append(f"{name} {arguments}")
+            getattr(self, name)(**arguments)
             self.check()
-
-    def _do(self, move: tuple[str, dict[str, Any]]) -> None:
-        name, arguments = move
-        self.story.append(f"{name} {arguments}")
-        getattr(self, name)(**arguments)
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
@@ -95,13 +107,14 @@ class Machine(RuleBasedStateMachine):
 
     def edit(self, path: str, text: str) -> None:
         self.project.write(path, text)
+        self.truth.learn(self.project.files())
 
     def edit_param(self, key: str, value: int) -> None:
         text = self.project.read("params.yaml")
         rows = [f"{key}: {value}" if row[:1] == key else row for row in text.splitlines()]
         self.project.write("params.yaml", "\n".join(rows) + "\n")
 
-    def several(self, moves: list[tuple[str, dict[str, Any]]]) -> None:
+    def several(self, moves: list[Move]) -> None:
         for name, arguments in moves:
             getattr(self, name)(**arguments)
 
@@ -116,7 +129,10 @@ class Machine(RuleBasedStateMachine):
     def _of_slot(self, slot: int) -> list[str]:
         return [name for name in self.claims.stages() if name[1] == str(slot)]
 
-    def declare(self, slot: int, node: Node) -> None:
+    def declare(self, slot: int, number: int) -> None:
+        made = [out for stage in self.claims.stages().values() for out in outs_of(stage)]
+        node = drawn_node(Random(number), slot, made)
+        self._note(node)
         kept = {name: s for name, s in self.claims.stages().items() if name[1] != str(slot)}
         name = next(iter(self._of_slot(slot)), f"s{slot}")
         self._declare(kept | {name: declared(slot, node)})
@@ -200,32 +216,50 @@ class Machine(RuleBasedStateMachine):
         assert set(outcomes.values()) <= {"up-to-date"}, f"the second repro did {outcomes}"
         assert self.project.read("mlx.lock") == before
 
-    def disturbed(self, at: int, edit: tuple[str, dict[str, Any]]) -> None:
-        """Edit something between the decision about a stage and its command."""
+    def disturbed(self, edit: Move, at: int, number: int) -> None:
+        """Change what a stage reads between the decision about it and its command."""
+        self.several([edit])
         left = iter(range(at))
 
         def listen(event: Event) -> None:
             if event.kind == "start" and next(left, None) is None:
-                getattr(self, edit[0])(**edit[1])
+                self._disturb(Random(number), self.claims.stages().get(event.stage, {}))
 
-        self._repro(listener=listen, keep_going=True)
+        self._repro(listener=listen, keep_going=True, force=number % 4 == 0)
 
-    def killed(self, at: int, how: str, wanted: list[int]) -> None:
+    def _disturb(self, draw: Random, stage: Record) -> None:
+        read = sorted(below(self.project.files(), [*stage.get("deps", []), "params.yaml"]))
+        path = draw.choice(read)
+        self._note(f"while {stage.get('cmd')} starts: {path}")
+        if path == "params.yaml":
+            self.edit_param(draw.choice("pq"), draw.randint(1, 3))
+        elif path.startswith("code/"):
+            self.edit(path, draw.choice(CODE))
+        elif draw.random() < 0.2:
+            self.project.path(path).unlink()
+        else:
+            self.edit(path, draw.choice(TEXTS))
+
+    def killed(self, edit: Move, at: int, how: str, wanted: list[int]) -> None:
+        self.several([edit])
         words = ("mlx", "repro", "-j", "2", *self._names(wanted))
         step = 1 + at * (self.steps if how == "kill" else 60) // 100
         job = Job(words, str(self.project.root), step, how)
         if how == "time":
-            job = Job(words, str(self.project.root), after=at * 4.0)
+            job = Job(words, str(self.project.root), after=at * 3.0)
         [done] = self._run(job)
         if not done.killed and how == "kill":
             self.steps = max(100, done.steps)
 
-    def together(self, first: list[int], second: list[int], at: int, more: str) -> None:
+    def together(self, edit: Move, first: list[int], second: list[int], at: int, more: str) -> None:
+        """Hold a run somewhere while another runs, and perhaps a gc or a checkout."""
+        self.several([edit])
         folder = str(self.project.root)
         at = 1 + at * self.steps // 100
         jobs = [Job(("mlx", "repro", *self._names(first)), folder, at, "hold")]
         jobs += [Job(("mlx", "repro", "-j", "2", *self._names(second)), folder)]
-        jobs += [Job(("mlx", "gc", "--yes", "--grace", "0"), folder)] if more else []
+        others = {"gc": ("gc", "--yes", "--grace", "0"), "checkout": ("checkout",)}
+        jobs += [Job(("mlx", *others[more]), folder)] if more else []
         done = self._run(*jobs)
         if all(item.code == 0 for item in done) and not (first and second):
             self.check(after_all=True)
@@ -255,11 +289,12 @@ class Machine(RuleBasedStateMachine):
         self.project.git("branch", branch, check=False)
         self.project.git("checkout", "--quiet", branch, check=False)
         self._note(self._branch())
+        self.truth.learn(self.project.files())
         if checkout:
             self.check()
             self.checkout()
 
-    def diverge(self, branch: str, pick: int, one: Any, other: Any) -> None:
+    def diverge(self, branch: str, pick: int, one: Move, other: Move) -> None:
         """Run on two branches after different edits, and merge them."""
         here = self._branch()
         self.several([one])
@@ -268,6 +303,8 @@ class Machine(RuleBasedStateMachine):
         self.several([other])
         self._repro()
         self.merge(here, pick, checkout=pick % 3 == 0)
+        if pick % 5 < 3:
+            self.repro_all()
 
     def merge(self, branch: str, pick: int, checkout: bool) -> None:
         """Merge in plain git, and settle what conflicts: one's own files first, then the lock."""

@@ -7,11 +7,12 @@ makes or what lower slots make, so there is never a circle, whatever git merges.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from functools import cache
+from random import Random
 from typing import Any, NamedTuple
 
 import yaml
-from hypothesis import strategies as st
 
 SLOTS = 5
 DATA = ("raw/a.txt", "raw/b.txt", "raw/sub/c", "one.txt")  # tracked: the folder raw, and one.txt
@@ -104,65 +105,84 @@ def outs_of(stage: dict[str, Any]) -> list[str]:
 
 # what may happen
 
-slots = st.integers(0, SLOTS - 1)
-picks = st.integers(0, 9)
-shares = st.integers(0, 99)  # of a command's way, in percent
-
-
-@st.composite
-def nodes(draw: st.DrawFn, slot: int) -> Node:
-    """Return a stage for a slot; most read what a lower slot makes."""
-    kind = draw(st.sampled_from(tuple(COMMANDS)))
-    lower = [f"o/{number}" for number in range(slot)]
-    lower += [f"m/{slot - 1}.json", f"b/{slot - 1}"] if slot else []
-    deps = draw(st.lists(st.sampled_from([*SOURCES, *lower, *lower]), min_size=1, max_size=2))
-    state = draw(st.sampled_from([""] * 12 + ["frozen", "always_changed"]))
-    return Node(kind, tuple(sorted(set(deps))), state)
-
-
-@st.composite
-def _placed_nodes(draw: st.DrawFn) -> dict[str, Any]:
-    slot = draw(slots)
-    return {"slot": slot, "node": draw(nodes(slot))}
-
-
-def _move(name: str, **drawn: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.tuples(st.just(name), st.fixed_dictionaries(drawn))
-
-
-edits = st.one_of(
-    _move("edit", path=st.sampled_from(DATA), text=st.sampled_from(TEXTS)),
-    _move("edit", path=st.sampled_from(SCRIPTS), text=st.sampled_from(CODE)),
-    _move("edit_param", key=st.sampled_from("pq"), value=st.integers(1, 3)),
-)
-wanted = st.lists(slots, max_size=2)  # none: all of them
-options = st.sampled_from(
-    ({}, {}, {}, {"force": True}, {"single": True}, {"downstream": True}, {"keep_going": True},
-     {"allow_missing": True}, {"run_cache": False})
+Move = tuple[str, dict[str, Any]]
+WEIGHTS = {
+    "edit": 3, "several": 3, "delete": 1, "declare": 5, "undeclare": 1, "rename": 1, "spoil": 3,
+    "accept": 2, "repro_all": 5, "repro": 4, "disturbed": 4, "killed": 5, "together": 3, "gc": 1,
+    "add": 1, "checkout": 2, "switch": 2, "diverge": 3, "merge": 1,
+}  # fmt: skip
+OPTIONS: tuple[dict[str, Any], ...] = (
+    {}, {}, {}, {"force": True}, {"single": True}, {"downstream": True}, {"keep_going": True},
+    {"allow_missing": True}, {"run_cache": False},
 )  # fmt: skip
-branches = st.sampled_from(("main", "side", "third"))
-moves = st.one_of(
-    edits,
-    st.tuples(st.just("several"), st.fixed_dictionaries({"moves": st.lists(edits, max_size=3)})),
-    _move("delete", path=st.sampled_from(DATA[1:3])),
-    st.tuples(st.just("declare"), _placed_nodes()),
-    st.tuples(st.just("declare"), _placed_nodes()),
-    _move("undeclare", slot=slots),
-    _move("rename", slot=slots),
-    _move("spoil", slot=slots, how=st.sampled_from(("delete", "edit", "other"))),
-    _move("accept", slot=slots),
-    _move("repro_all"),
-    _move("repro_all"),
-    _move("repro", wanted=wanted, options=options),
-    _move("disturbed", at=st.integers(0, 3), edit=edits),
-    _move("disturbed", at=st.integers(0, 3), edit=edits),
-    _move("killed", at=shares, how=st.sampled_from(("kill", "failpoint", "time")), wanted=wanted),
-    _move("killed", at=shares, how=st.sampled_from(("kill", "failpoint", "time")), wanted=wanted),
-    _move("together", first=wanted, second=wanted, at=shares, more=st.sampled_from(("", "gc"))),
-    _move("gc"),
-    _move("add"),
-    _move("checkout", force=st.booleans()),
-    _move("switch", branch=branches, checkout=st.booleans()),
-    _move("diverge", branch=branches, pick=picks, one=edits, other=edits),
-    _move("merge", branch=branches, pick=picks, checkout=st.booleans()),
-)
+
+
+def drawn_move(draw: Random) -> Move:
+    """Return something that may happen."""
+    [name] = draw.choices(list(WEIGHTS), list(WEIGHTS.values()))
+    return _drawn(name, draw)
+
+
+def drawn_edit(draw: Random) -> Move:
+    """Return an edit of what stages read."""
+    kind = draw.choice(("data", "data", "code", "param"))
+    if kind == "param":
+        return "edit_param", {"key": draw.choice("pq"), "value": draw.randint(1, 3)}
+    path, text = draw.choice(DATA), draw.choice(TEXTS)
+    if kind == "code":
+        path, text = draw.choice(SCRIPTS), draw.choice(CODE)
+    return "edit", {"path": path, "text": text}
+
+
+def drawn_node(draw: Random, slot: int, has: Collection[str]) -> Node:
+    """Return a stage for a slot; it reads sources, and more often what lower slots make."""
+    lower = [path for path in has if "/" in path and int(path[2]) < slot]
+    deps = draw.choices([*SOURCES, *lower, *lower, *lower], k=draw.randint(1, 2))
+    state = draw.choice([""] * 20 + ["frozen", "always_changed"])
+    return Node(draw.choice(tuple(COMMANDS)), tuple(sorted(set(deps))), state)
+
+
+def _drawn(name: str, draw: Random) -> Move:
+    slot, pick, edit = draw.randrange(SLOTS), draw.randrange(16), drawn_edit(draw)
+    number = draw.randrange(1 << 30)
+    wanted = [draw.randrange(SLOTS) for _ in range(draw.randint(0, 2))]
+    branch = draw.choice(("main", "side", "third"))
+    match name:
+        case "edit":
+            return edit
+        case "several":
+            return name, {"moves": [edit, drawn_edit(draw)]}
+        case "delete":
+            return name, {"path": draw.choice(DATA[1:3])}
+        case "declare":
+            return name, {"slot": slot, "number": number}
+        case "undeclare" | "rename" | "accept":
+            return name, {"slot": slot}
+        case "spoil":
+            return name, {"slot": slot, "how": draw.choice(("delete", "edit", "other"))}
+        case "repro":
+            return name, {"wanted": wanted, "options": draw.choice(OPTIONS)}
+        case "disturbed":
+            return name, {"edit": edit, "at": draw.randrange(3), "number": number}
+        case "killed":
+            how = draw.choice(("kill", "failpoint", "time"))
+            return name, {"edit": edit, "at": draw.randrange(100), "how": how, "wanted": wanted}
+        case "together":
+            second = [draw.randrange(SLOTS) for _ in range(draw.randint(0, 1))]
+            return name, {
+                "edit": edit, "first": wanted, "second": second, "at": draw.randrange(100),
+                "more": draw.choice(("", "", "gc", "checkout")),
+            }  # fmt: skip
+        case "checkout":
+            return name, {"force": draw.random() < 0.5}
+        case "switch":
+            return name, {"branch": branch, "checkout": draw.random() < 0.7}
+        case "diverge":
+            other = drawn_edit(draw)
+            if pick < 10 and edit[0] == "edit":  # they conflict, and one side's inputs are left
+                texts = CODE if edit[1]["path"] in SCRIPTS else TEXTS
+                other = "edit", {"path": edit[1]["path"], "text": draw.choice(texts)}
+            return name, {"branch": branch, "pick": number, "one": edit, "other": other}
+        case "merge":
+            return name, {"branch": branch, "pick": number, "checkout": draw.random() < 0.5}
+    return name, {}

@@ -16,10 +16,10 @@ from typing import Any
 
 from toys import outs_of
 
-from mlxrepo.hashing import blob_oid
+from mlxrepo.hashing import Oid, blob_oid, tree_oid
 from mlxrepo.repo.repo import Repo
 from mlxrepo.store.subtree import walk
-from mlxrepo.store.tree import Entry
+from mlxrepo.store.tree import Entry, write_tree
 
 Files = dict[str, bytes]  # by path
 Names = dict[str, str]  # path -> oid
@@ -70,6 +70,10 @@ class Truth:
     def learn(self, files: Files) -> Files:
         """Remember bytes by their oid."""
         self._bytes.update({oid(data): data for data in files.values()})
+        code = {path[5:]: oid(data) for path, data in files.items() if path.startswith("code/")}
+        if code:  # git keeps this folder: its listing is not in the store
+            tree = {at: Entry("file", Oid(o), len(self._bytes[o])) for at, o in code.items()}
+            self._listings[write_tree(tree, tree_oid).oid] = code
         return files
 
     # commands
