@@ -17,6 +17,7 @@ import yaml
 SLOTS = 5
 DATA = ("raw/a.txt", "raw/b.txt", "raw/sub/c", "one.txt")  # tracked: the folder raw, and one.txt
 SCRIPTS = ("code/x.sh", "code/y.sh")
+SOURCE_FOLDERS = ("raw", "code")
 SOURCES = ("raw", "raw", "raw/a.txt", "raw/*.txt", "one.txt", "one.txt", "code", "code/y.sh")
 TEXTS = ("one\n", "onto\n", "two\n", "b\na\n", "a\nb\n")  # some are alike after sort or head
 LISTED = 'find -L "$@" -type f | LC_ALL=C sort'

@@ -14,9 +14,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from toys import outs_of
+from toys import SOURCE_FOLDERS, outs_of
 
-from mlxrepo.hashing import Oid, blob_oid, tree_oid
+from mlxrepo.errors import ObjectMissing
+from mlxrepo.hashing import blob_oid, tree_oid
 from mlxrepo.repo.repo import Repo
 from mlxrepo.store.subtree import walk
 from mlxrepo.store.tree import Entry, write_tree
@@ -70,11 +71,23 @@ class Truth:
     def learn(self, files: Files) -> Files:
         """Remember bytes by their oid."""
         self._bytes.update({oid(data): data for data in files.values()})
-        code = {path[5:]: oid(data) for path, data in files.items() if path.startswith("code/")}
-        if code:  # git keeps this folder: its listing is not in the store
-            tree = {at: Entry("file", Oid(o), len(self._bytes[o])) for at, o in code.items()}
-            self._listings[write_tree(tree, tree_oid).oid] = code
+        for top in SOURCE_FOLDERS:  # what was read need not be in the store: git may keep it
+            self._learn_listing({p[len(top) + 1 :]: d for p, d in below(files, [top]).items()})
         return files
+
+    def _learn_listing(self, files: Files) -> Entry:
+        names = {path: oid(data) for path, data in files.items()}
+        tree: dict[str, Entry] = {}
+        for path, data in files.items():
+            name, _, rest = path.partition("/")
+            if rest:
+                inner = {p[len(name) + 1 :]: d for p, d in below(files, [name]).items()}
+                tree[name] = self._learn_listing(inner)
+            else:
+                tree[name] = Entry("file", blob_oid(data), len(data))
+        entry = write_tree(tree, tree_oid)
+        self._listings[entry.oid] = names
+        return entry
 
     # commands
 
@@ -176,7 +189,11 @@ class Truth:
 
     def untrue(self, repo: Repo, action: Record, outs: list[Record]) -> str:
         """Say what is wrong with a claim that an action made these outs; "" if it holds."""
-        made = self.of_action(action, [out["path"] for out in outs], repo)
+        try:
+            made = self.of_action(action, [out["path"] for out in outs], repo)
+        except ObjectMissing:  # a folder that was edited again, and had an empty folder in it
+            assert any(dep[0] in SOURCE_FOLDERS for dep in action["deps"])
+            return ""
         claimed: Names = {}
         for out in outs:
             claimed.update(self.names(repo, out["path"], out["kind"], out["oid"]))
