@@ -152,3 +152,22 @@ def test_a_reader_that_leaves_stops_the_run_and_outs_are_put_back(
     assert mlx.returncode == 141
     assert all(is_gone(int(pid)) for pid in pids.read_text().split())
     assert pipe.read("out.txt") == "good\n"
+
+
+def test_a_kill_before_the_manifest_is_there_leaves_nothing_to_put_back(pipe: Pipeline) -> None:
+    pipe.chain()
+    pipe.write("data.txt", "new\n")
+    left = pipe.path(".git/mlx/worktree/aside")
+    for hit in range(1, 20):
+        mlx = pipe.start("repro", MLXREPO_FAILPOINT=f"write.before-rename:{hit}")
+        mlx.communicate(timeout=30)
+        assert mlx.returncode == -signal.SIGKILL
+        if list(left.iterdir()):
+            break
+    else:
+        raise AssertionError("it was never killed there")
+    done = pipe.repro()
+    assert done.recovered == ()
+    assert [report.outcome for report in done.stages] == ["ran", "ran"]
+    assert pipe.read("first.txt") == "n"
+    assert set(pipe.outcomes().values()) == {"up-to-date"}

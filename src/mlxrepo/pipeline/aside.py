@@ -25,7 +25,7 @@ from mlxrepo.files import (
     sync_folders,
     write_atomic,
 )
-from mlxrepo.paths import RepoPath, check_path, name_of
+from mlxrepo.paths import TEMP_PREFIX, RepoPath, check_path, name_of
 from mlxrepo.pipeline.orphans import end_orphans
 from mlxrepo.reading import reflink
 from mlxrepo.repo.claims import Claim, Claims
@@ -234,6 +234,8 @@ def left_behind(repo: Repo, run: str = "") -> list[Aside]:
         names = sorted(os.listdir(repo.worktree_file(MANIFESTS)))
     except FileNotFoundError:
         return []
+    # What a killed writer left is no manifest, even if it is whole: nothing had moved yet.
+    names = [name for name in names if not name.startswith(TEMP_PREFIX)]
     names = [name for name in names if not run or not name.startswith(f"{run}.")]
     return [aside for name in names if (aside := _read(repo, name))]
 
@@ -246,4 +248,4 @@ def _read(repo: Repo, name: str) -> Aside | None:
         slots = [Slot(check_path(out), home) for out, home in value["outs"]]
         return Aside(repo, value["run"], value["stage"], slots)
     except (OSError, MlxError, KeyError, TypeError, ValueError):
-        return None  # a temporary file of a writer that was killed: then nothing had moved yet
+        return None  # settled meanwhile, or cut short by a power cut: it was not flushed then

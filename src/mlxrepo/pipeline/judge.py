@@ -104,7 +104,10 @@ class Judge:
             InputError: when an input is nowhere, or an out of a frozen stage.
         """
         record = self.records.get(stage.address)
-        present = {out.path: self.inputs.scan.entry(out.path) for out in stage.outs}
+        outs = {out.path for out in stage.outs}
+        if stage.frozen and record is not None:  # it keeps what was recorded, whatever is declared
+            outs |= {out.path for out in record.outs}
+        present = {path: self.inputs.scan.entry(path) for path in outs}
         if stage.frozen:
             action = _as_recorded(stage, record)
             return decide_frozen(action, record, present, self._is_stored, self._rules)
