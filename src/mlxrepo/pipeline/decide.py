@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mlxrepo.errors import InputError
@@ -124,8 +123,7 @@ def sentence(reasons: Sequence[Reason]) -> str:
     return ", ".join(listed) + (f" and {more} more" if more > 0 else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What to do about an action and why; `result` is what is known to come out of it."""
 
     action: Action
