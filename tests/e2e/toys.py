@@ -104,12 +104,20 @@ def outs_of(stage: dict[str, Any]) -> list[str]:
     return [*stage.get("outs", []), *stage.get("metrics", [])]
 
 
+FIRST = {
+    0: Node("sort", ("raw",)),
+    1: Node("script", ("o/0",)),
+    2: Node("two", ("o/1",)),
+    3: Node("param", ("o/2", "one.txt")),
+    4: Node("count", ("o/3",)),
+}
+
 # what may happen
 
 Move = tuple[str, dict[str, Any]]
 WEIGHTS = {
     "edit": 3, "several": 3, "delete": 1, "declare": 5, "undeclare": 1, "rename": 1, "spoil": 3,
-    "accept": 2, "repro_all": 5, "repro": 4, "disturbed": 4, "killed": 5, "together": 3, "gc": 1,
+    "accept": 2, "repro_all": 5, "repro": 4, "disturbed": 4, "killed": 5, "together": 3, "gc": 2,
     "add": 1, "checkout": 2, "switch": 2, "diverge": 3, "merge": 1,
 }  # fmt: skip
 OPTIONS: tuple[dict[str, Any], ...] = (

@@ -9,7 +9,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from pipeline_project import Pipeline, is_gone, is_running, kill, until
+from pipeline_project import CHAIN, Pipeline, is_gone, is_running, kill, until
+from sandbox import Killer, copies
+
+from mlxrepo.commands.checkout import checkout
 
 # The stage writes half of its out, tells its numbers, and waits to be disturbed.
 SLOW = """
@@ -171,3 +174,16 @@ def test_a_kill_before_the_manifest_is_there_leaves_nothing_to_put_back(pipe: Pi
     assert [report.outcome for report in done.stages] == ["ran", "ran"]
     assert pipe.read("first.txt") == "n"
     assert set(pipe.outcomes().values()) == {"up-to-date"}
+
+
+def test_a_kill_while_a_stage_is_forgotten_leaves_its_outs_where_they_are(
+    pipe: Pipeline, killer: Killer, tmp_path: Path
+) -> None:
+    pipe.chain()
+    pipe.declare(CHAIN.split("  second:")[0])
+    for step, project in copies(pipe.project, tmp_path):
+        was_killed = killer.killed(step, project, "repro")
+        project.do(checkout)
+        assert project.read("second.txt") == "ap: 1\n"
+        if not was_killed:
+            break

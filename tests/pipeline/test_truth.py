@@ -7,6 +7,8 @@ import os
 from pipeline_project import CHAIN, Pipeline
 
 from mlxrepo.commands.add import add
+from mlxrepo.commands.checkout import checkout
+from mlxrepo.commands.lock_check import lock_check
 from mlxrepo.errors import StageFailed
 
 
@@ -89,3 +91,19 @@ def test_a_dependency_inside_a_dataset(pipe: Pipeline) -> None:
     assert not other.path("data").exists()
     other.outcomes(force=True)
     assert os.listdir(other.path("data")) == ["0001.txt"]
+
+
+def test_what_a_stage_made_under_its_old_name_counts_no_more(chain: Pipeline) -> None:
+    """The old record stays until everything is run: it is not what `second` reads now."""
+    chain.declare(CHAIN.replace("first:", "a:").replace("head -c 1", "head -c 2"))
+    assert chain.outcomes("a") == {"a": "ran"}
+    assert chain.recorded() == {"stage:a", "stage:first", "stage:second"}
+    chain.project.commit()
+    clone = Pipeline(chain.project.worktree("clone"))
+    for pipe in (chain, clone):
+        states = {item.stage: item.state for item in pipe.project.do(lock_check)}
+        assert states == {"a": "fresh", "second": "stale"}
+    ahead = clone.outcomes(dry_run=True, allow_missing=True)
+    assert ahead == {"a": "up-to-date", "second": "run"}
+    clone.project.do(checkout)
+    assert clone.read("first.txt") == "ab"

@@ -171,6 +171,14 @@ def _forget(repo: Repo) -> tuple[str, ...]:
         return ()
     known = {(lock_path(s.file), f"stage:{s.name}") for s in repo.declared.stages.values()}
     stale = {t.path for t in repo.observed.tracked() if t.address in gone}
+    stale -= repo.declared.outs.keys()  # a renamed stage makes them still
+
+    # First of all: what is placed and not recorded a checkout would take away.
+    def forget(placed: Placed) -> None:
+        for path in stale:
+            placed.pop(path, None)
+
+    repo.update_placed(forget)
 
     for lock in repo.observed.locks:
 
@@ -180,11 +188,6 @@ def _forget(repo: Repo) -> tuple[str, ...]:
 
         repo.update_lock(lock, drop)
 
-    def forget(placed: Placed) -> None:
-        for path in stale:
-            placed.pop(path, None)
-
-    repo.update_placed(forget)
     return tuple(gone)
 
 

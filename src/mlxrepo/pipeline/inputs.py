@@ -21,7 +21,7 @@ from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.declared import lock_path
 from mlxrepo.repo.git import clean_environment
 from mlxrepo.repo.lockfile import Input, Output, StageRecord
-from mlxrepo.repo.observed import Tracked
+from mlxrepo.repo.observed import Tracked, counting
 from mlxrepo.repo.placed import Placed
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.stage import Dep, Environment, ParamRef, Stage
@@ -66,7 +66,11 @@ class Inputs:
     @cached_property
     def _tracked(self) -> dict[RepoPath, Tracked]:
         known: dict[RepoPath, Tracked] = {}
-        for tracked in self.repo.observed.tracked():
+        declared = self.repo.declared
+        recorded = list(self.repo.observed.tracked())
+        for tracked in counting(
+            recorded, lambda: declared.stages.keys() | declared.artifacts.keys()
+        ):
             self._track(tracked, known)
         return known
 
