@@ -107,3 +107,24 @@ def test_what_a_stage_made_under_its_old_name_counts_no_more(chain: Pipeline) ->
     assert ahead == {"a": "up-to-date", "second": "run"}
     clone.project.do(checkout)
     assert clone.read("first.txt") == "ab"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"auc":0.5', '"auc":0.99'), ('"cmd":["echo', '"cmd":["true; echo'), ('"p":1', '"p":2')],
+)
+def test_a_record_that_a_hand_changed_is_no_longer_up_to_date(
+    pipe: Pipeline, old: str, new: str
+) -> None:
+    pipe.write("params.yaml", "p: 1\n")
+    cmd = "echo '{\"auc\": 0.5}' > m.json"
+    pipe.one(cmd, params=["p"], metrics=["m.json"])
+    pipe.outcomes()
+    lock = pipe.read("mlx.lock")
+    assert old in lock
+    pipe.write("mlx.lock", lock.replace(old, new))
+    [checked] = pipe.project.do(lock_check)
+    assert (checked.state, checked.why) == ("stale", "its record was changed by hand")
+    assert pipe.whys() == {"only": "its record was changed by hand"}
+    assert pipe.read("mlx.lock") == lock
+    assert pipe.outcomes() == {"only": "up-to-date"}

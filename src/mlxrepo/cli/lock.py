@@ -62,8 +62,10 @@ def _show_checked(screen: Screen, found: tuple[Checked, ...]) -> None:
             out(f"{item.state}: stage {display(item.stage)}  {item.why}")
         elif item.accepted:
             out(f"{item.state}: stage {display(item.stage)}  {_accepted(item.accepted)}")
-        elif screen.verbose:
-            out(f"{item.state}: stage {display(item.stage)}")
+        elif item.why or screen.verbose:
+            out(
+                f"{item.state}: stage {display(item.stage)}" + (f"  {item.why}" if item.why else "")
+            )
     if all(item.state == FRESH for item in found):
         out(f"fresh: {units.count(len(found), 'stage')}")
 

@@ -7,11 +7,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from mlxrepo.paths import ROOT, RepoPath, is_inside
+from mlxrepo.pipeline.alive import new_run_id
 from mlxrepo.pipeline.aside import recover
 from mlxrepo.pipeline.check import check
 from mlxrepo.pipeline.decide import MAY_RUN, RUN, UP_TO_DATE, Rules
 from mlxrepo.pipeline.edited import record_edited
-from mlxrepo.pipeline.engine import Engine, new_run_id
+from mlxrepo.pipeline.engine import Engine
 from mlxrepo.pipeline.graph import Graph, build_graph, read_paths
 from mlxrepo.pipeline.journaling import Journal
 from mlxrepo.pipeline.judge import Judge
@@ -102,7 +103,7 @@ def repro(
         chosen = select(graph, asked)
         forced = frozenset(chosen if options.force else ())
         rules = Rules(forced, options.allow_missing, options.run_cache)
-        recovered = [] if dry_run else recover(repo, repo.claims("mlx repro"))
+        recovered = [] if dry_run else recover(repo, repo.claims("mlx repro"), progress.note)
         judge = Judge(repo, rules=rules, acts=not dry_run, progress=progress)
         _check(judge, graph, chosen)
         if dry_run:

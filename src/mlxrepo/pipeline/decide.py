@@ -144,11 +144,14 @@ def decide(
     cached: Callable[[], Sequence[Result]],
     is_stored: Callable[[Entry], bool],
     rules: Rules = DEFAULT,
+    *,
+    sound: bool = True,
 ) -> Decision:
     """Decide about one stage whose inputs are known.
 
-    `present` is what lies at each out now; `cached` gives the results known for the action's key,
-    best first; a result is usable only if every one of its objects is stored.
+    `sound` is false for a record that was changed by hand: it does not count. `present` is what
+    lies at each out now; `cached` gives the results known for the action's key, best first; a
+    result is usable only if every one of its objects is stored.
     """
     stage = action.stage
     if stage.address in rules.forced:
@@ -157,7 +160,9 @@ def decide(
         return Decision(action, RUN, (Reason("always"),))
     reasons = differences(action, record)
     known: list[Result] = []
-    if record is not None and record.key == action.key:
+    if record is not None and not sound:
+        reasons = (Reason("key", "", record.key, action.key),)
+    elif record is not None and record.key == action.key:
         known = [as_result(record)]
         reasons = (*_unsettled(record), *_lost_outs(record.outs, present, rules))
         if not reasons:

@@ -36,13 +36,6 @@ from mlxrepo.repo.lockfile import StageRecord
 from mlxrepo.repo.stage import Stage
 
 
-def new_run_id() -> str:
-    """Return a name for a run: names sort as runs began, to 4 ms, and show the second in UTC."""
-    now = time.time()
-    second = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
-    return f"{second}-{int(now % 1 * 256):02x}{os.urandom(3).hex()}"
-
-
 class Engine:
     """One run: brings stages up to date and tells the listener."""
 
@@ -54,13 +47,13 @@ class Engine:
         *,
         jobs: int = 1,
         keep_going: bool = False,
-        run_id: str = "",
+        run_id: str,
     ):
         self.judge = judge
         self.repo = judge.repo
         self.graph = graph
         self.listener = listener
-        self.run_id = run_id or new_run_id()
+        self.run_id = run_id
         self.reports: list[StageReport] = []
         self._jobs = jobs
         self._keep_going = keep_going
@@ -71,7 +64,7 @@ class Engine:
         self._running: dict[Future[Finished], Job] = {}
         self._decided: dict[str, Decision] = {}  # to run, when their turn comes
         self._no_device_until = 0.0
-        self._claimed = StageClaims(self.repo, self.run_id)
+        self._claimed = StageClaims(self.repo, self.run_id, tell=judge.inputs.progress.note)
         self._told: dict[str, str] = {}
 
     def run(self, addresses: Iterable[str]) -> list[StageReport]:
@@ -215,6 +208,11 @@ class Engine:
             self._note_known(decision)
         except MlxError as error:
             self._claimed.release(stage.address)
+            held = self._claimed.maker_at_work(stage)
+            if held is not None:
+                self._tell_wait(stage.address, str(held))
+                self._claimed.wait_for(stage.address, held)
+                return
             self._fail(StageReport(stage.address, "failed", error=error))
             return
         outcome = "restored" if decision.word == RESTORE else UP_TO_DATE
@@ -239,6 +237,7 @@ class Engine:
         record = (
             known if stage.frozen and known else make_record(self.repo, decision.action, result)
         )
+        self._claimed.share(stage.address)
         self._note(stage, record, same_roles=same_roles)
         if not stage.frozen:
             self.judge.settle(stage, record)
@@ -360,10 +359,12 @@ class Engine:
 
     def _keep(self, done: Done) -> StageReport:
         decision, stage = done.job.decision, done.job.stage
+        self._recorder.note(stage, done.record)
         if not stage.always_changed and not any(out.persist for out in stage.outs):
             action = decision.action
             self.judge.actions.put(action.key, action.describe(), done.result)
-        self._recorder.note(stage, done.record)
+        else:  # only the record will know that it ran
+            self._recorder.flush()
         self._claimed.recorded(stage.address)
         return done.job.report("ran", done.finished, notes=done.job.succeed())
 

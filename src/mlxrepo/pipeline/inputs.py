@@ -41,6 +41,7 @@ class Inputs:
 
     def __init__(self, repo: Repo, *, progress: Progress = SILENT, allow_missing: bool = False):
         self.repo = repo
+        self.progress = progress
         self.allow_missing = allow_missing
         self.interpreter = Interpreter(repo.worktree_file(INTERPRETERS), repo.root)
         self.scan = repo.scan(progress=progress)

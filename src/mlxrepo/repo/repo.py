@@ -91,6 +91,12 @@ class Repo:
         """Return a file of this worktree's own state."""
         return os.path.join(self.git_dir, layout.WORKTREE_FOLDER, name)
 
+    @property
+    def has_manifests(self) -> bool:
+        """Say whether outs are set aside: a stage is running, or was when its mlx was killed."""
+        folder = self.worktree_file(layout.MANIFESTS_FOLDER)
+        return os.path.isdir(folder) and bool(os.listdir(folder))
+
     def shared(self, *names: str) -> str:
         """Return a path beside the store, shared by all worktrees."""
         return os.path.join(self.common_dir, layout.STORE_FOLDER, *names)
@@ -186,10 +192,9 @@ class Repo:
         self.__dict__.pop("observed", None)
 
     def _lock_stat(self, path: RepoPath) -> Stat | None:
-        try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return stat_of(os.stat(self.full(path)))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        return None
 
     @staticmethod
     def _lock_beside(project_file: str) -> RepoPath:
