@@ -273,7 +273,9 @@ class Story:
         others = {"gc": ("gc", "--yes", "--grace", "0"), "checkout": ("checkout",)}
         jobs += [Job(("mlx", *others[more]), folder)] if more else []
         done = self._run(*jobs)
-        if all(item.code == 0 for item in done) and not (first and second):
+        # A checkout that meets an edit being recorded may put back what was recorded before.
+        ended_well = all(item.code == 0 for item in done) and more != "checkout"
+        if ended_well and not (first and second):
             self.check(after_all=True)
 
     def _run(self, *jobs: Job) -> list[Done]:
