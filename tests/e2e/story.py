@@ -6,7 +6,6 @@ A story is told by its number alone, but for what the clock decides: where two r
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 from claims import Claims, identity
 from pipeline_project import until
 from sandbox import Project
-from stepping import Done, Job, Stepper
+from stepping import Done, Job, Stepper, works_in
 from toys import (
     CODE,
     DATA,
@@ -153,9 +152,19 @@ class Story:
     def add(self) -> None:
         self._try(add_modified)
 
-    def gc(self) -> None:
-        with self.project.repo() as repo:
-            self._try_with(repo, lambda: gc(repo, apply=True, grace=0.0))
+    def gc(self, edit: Move) -> None:
+        """Collect what nothing but the action cache names, and come back to it."""
+        before = {path: self.project.read(path) for path in (*DATA, *SCRIPTS, "params.yaml")
+                  if self.project.path(path).exists()}  # fmt: skip
+        self.several([edit])
+        self._repro()
+        self.check()  # and learn what it was made of
+        for path, text in before.items():
+            self.project.write(path, text)
+        self._repro()
+        self._try(gc, apply=True, grace=0.0)
+        self.several([edit])
+        self._repro()
 
     def checkout(self, force: bool = False) -> None:
         self._try(checkout, force=force)
@@ -264,7 +273,9 @@ class Story:
         others = {"gc": ("gc", "--yes", "--grace", "0"), "checkout": ("checkout",)}
         jobs += [Job(("mlx", *others[more]), folder)] if more else []
         done = self._run(*jobs)
-        if all(item.code == 0 for item in done) and not (first and second):
+        # A checkout that meets an edit being recorded may put back what was recorded before.
+        ended_well = all(item.code == 0 for item in done) and more != "checkout"
+        if ended_well and not (first and second):
             self.check(after_all=True)
 
     def _run(self, *jobs: Job) -> list[Done]:
@@ -274,7 +285,7 @@ class Story:
             assert "Traceback" not in item.err, item.err
             assert item.killed or item.code in CODES, item
         root = str(self.project.root)
-        until(lambda: not _works_in(root), "what a killed mlx left running ends")
+        until(lambda: not works_in(root), "what a killed mlx left running ends")
         return done
 
     # git
@@ -387,12 +398,3 @@ class Story:
         mine, theirs = self.claims.lock(), read_lock(scratch.read("mlx.lock"))
         for name in [name for name in mine if name.startswith("stage:")]:
             assert mine[name] == theirs[name]
-
-
-def _works_in(root: str) -> bool:
-    """Say whether a process works in a folder: what a stage left when its mlx was killed."""
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            if os.readlink(f"/proc/{name}/cwd") == root:
-                return True
-    return False

@@ -161,6 +161,8 @@ def _drawn(name: str, draw: Random) -> Move:
             return edit
         case "several":
             return name, {"moves": [edit, drawn_edit(draw)]}
+        case "gc":
+            return name, {"edit": edit}
         case "delete":
             return name, {"path": draw.choice(DATA[1:3])}
         case "declare":
