@@ -60,6 +60,11 @@ class Company:
     def let_go(self) -> None:
         self._go.touch()
 
+    def start_anew(self) -> None:
+        """Forget what ran, and let `slow` wait again."""
+        self._go.unlink()
+        self._ran.unlink()
+
     def ran(self) -> list[str]:
         """Return the stages whose commands were started, in order."""
         return self._ran.read_text().split() if self._ran.exists() else []
@@ -142,8 +147,7 @@ def test_checkout_waits_for_a_stage_that_makes_what_it_would_write(company: Comp
     company.let_go()
     ended(company.start("repro"))
     company.pipe.write("source.txt", "2\n")
-    company._go.unlink()
-    company._ran.unlink()
+    company.start_anew()
     run = company.slow("slow")
     checkout = company.start("checkout", "slow.txt")
     assert f"process {run.pid} (mlx repro, stage slow)" in until_said(checkout, "waits for")
@@ -168,8 +172,7 @@ def test_what_a_running_stage_reads_is_not_made_anew_meanwhile(company: Company)
 def test_who_waits_for_a_run_that_is_killed_does_its_work(company: Company) -> None:
     company.let_go()
     ended(company.start("repro"))
-    company._go.unlink()
-    company._ran.unlink()
+    company.start_anew()
     company.pipe.write("source.txt", "2\n")
     first = company.slow()
     second = company.start("repro")
@@ -263,7 +266,7 @@ def test_a_stage_that_is_run_alone_waits_for_what_another_is_making(company: Com
     company.let_go()
     ended(company.start("repro"))
     company.pipe.write("source.txt", "2\n")
-    company._go.unlink()
+    company.start_anew()
     run = company.slow("slow")
     alone = company.start("repro", "--single", "last")
     assert "waits for slow.txt" in until_said(alone, "waits for")
@@ -276,7 +279,7 @@ def test_a_stage_that_is_run_alone_waits_for_what_another_is_making(company: Com
 def test_what_a_killed_run_half_made_is_put_back_before_it_is_read(company: Company) -> None:
     company.let_go()
     ended(company.start("repro"))
-    company._go.unlink()
+    company.start_anew()
     company.pipe.declare(PIPELINE.replace("until [", "echo half > slow.txt; until ["))
     run = company.slow("slow")
     until(lambda: company.pipe.path("slow.txt").exists(), "it is half made")

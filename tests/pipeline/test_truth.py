@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from pipeline_project import CHAIN, Pipeline
 
 from mlxrepo.commands.add import add
@@ -128,3 +129,24 @@ def test_a_record_that_a_hand_changed_is_no_longer_up_to_date(
     assert pipe.whys() == {"only": "its record was changed by hand"}
     assert pipe.read("mlx.lock") == lock
     assert pipe.outcomes() == {"only": "up-to-date"}
+
+
+def test_data_that_is_edited_while_the_pipeline_runs_is_recorded_before_it_is_read(
+    pipe: Pipeline,
+) -> None:
+    pipe.write("code", "1\n")
+    pipe.write("data.txt", "1\n")
+    pipe.declare("""
+        stages:
+          first: {cmd: cp code a; echo 2 > data.txt, deps: [code], outs: [a]}
+          second: {cmd: cat a data.txt > b, deps: [a, data.txt], outs: [b]}
+    """)
+    pipe.project.do(add, ["data.txt"])
+    assert pipe.outcomes() == {"first": "ran", "second": "ran"}
+    with pipe.project.repo() as repo:
+        for dep in pipe.record("second").deps:
+            assert dep.path == "a" or repo.store.is_whole(dep.entry)
+        recorded = repo.observed.at("data.txt")
+    assert recorded is not None
+    assert recorded.entry in [dep.entry for dep in pipe.record("second").deps]
+    assert pipe.outcomes() == {"first": "up-to-date", "second": "up-to-date"}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Callable
 
-from mlxrepo.paths import RepoPath
+from mlxrepo.paths import RepoPath, display
 from mlxrepo.pipeline.action import Action
 from mlxrepo.pipeline.aside import left_behind, recover
+from mlxrepo.pipeline.inputs import Inputs
 from mlxrepo.repo.claims import LOOK_SECONDS, Claim, Held, Units, allow_many
-from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.stage import Stage
+from mlxrepo.repo.update import modified, update_tracked
 
 MANY = 128  # claims that wait for their record to be written; each is some open files
 
@@ -32,15 +32,9 @@ class StageClaims:
     It lasts until the record is on disk: whoever waited for it then finds the stage up to date.
     """
 
-    def __init__(
-        self,
-        repo: Repo,
-        run: str,
-        what: str = "mlx repro",
-        tell: Callable[[str], None] = lambda text: None,
-    ):
-        self._repo = repo
-        self._tell = tell
+    def __init__(self, inputs: Inputs, run: str, what: str = "mlx repro"):
+        self._inputs = inputs
+        self._repo = repo = inputs.repo
         self._run = run
         allow_many()
         self._claims = repo.claims(what, run)
@@ -49,6 +43,7 @@ class StageClaims:
         self._units = Units([*declared.outs, *data])
         self._mine: dict[str, Claim] = {}
         self._recorded: list[str] = []
+        self._edited: set[str] = set()
         self._waiting: dict[str, Held] = {}
         self._look_at = 0.0
 
@@ -57,7 +52,7 @@ class StageClaims:
 
         What another has is waited for: `due` says when to try again. A stage has to be decided
         about anew (CHANGED) when another run wrote records since they were read, or was killed and
-        left something that is put back now.
+        left something that is put back now, or when data that it reads was edited.
 
         Raises:
             EnvironmentFailed: when it is a run that waits for this one.
@@ -70,13 +65,30 @@ class StageClaims:
             return found
         touched = {*outs, *read}
         is_left = any(not touched.isdisjoint(a.paths) for a in left_behind(self._repo, self._run))
-        if is_left or not self._repo.is_observed_now:
+        edited = self._record_edited(action)
+        if is_left or edited or not self._repo.is_observed_now:
             found.release()
             if is_left:
-                recover(self._repo, self._claims, self._tell)
+                recover(self._repo, self._claims, self._inputs.progress.note)
             return CHANGED
         self._mine[address] = found
         return CLAIMED
+
+    def _record_edited(self, action: Action) -> bool:
+        """Record data that was edited since the run began: what is read has to be in the store.
+
+        Once for a stage: what never holds still is found changed when the stage has run.
+        """
+        edited = self._inputs.edited(action)
+        if not edited or action.stage.address in self._edited:
+            return False
+        self._edited.add(action.stage.address)
+        keep = self._inputs.allow_missing
+        found = modified(self._repo, edited, keep_deleted=keep)
+        for tracked in found:
+            update_tracked(self._repo, tracked, tracked.path, keep_deleted=keep)
+            self._inputs.progress.note(f"recorded first: {display(tracked.path)} had changed")
+        return bool(found)
 
     def _paths(self, action: Action) -> tuple[list[RepoPath], set[RepoPath]]:
         """Return what a stage writes, and itself, for there may be no outs; and what it reads."""

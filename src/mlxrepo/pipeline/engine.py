@@ -64,7 +64,7 @@ class Engine:
         self._running: dict[Future[Finished], Job] = {}
         self._decided: dict[str, Decision] = {}  # to run, when their turn comes
         self._no_device_until = 0.0
-        self._claimed = StageClaims(self.repo, self.run_id, tell=judge.inputs.progress.note)
+        self._claimed = StageClaims(judge.inputs, self.run_id)
         self._told: dict[str, str] = {}
 
     def run(self, addresses: Iterable[str]) -> list[StageReport]:

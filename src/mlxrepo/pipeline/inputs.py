@@ -18,7 +18,7 @@ from mlxrepo.pipeline.action import Action
 from mlxrepo.pipeline.environment import INTERPRETERS, Interpreter, digests
 from mlxrepo.pipeline.patterns import matching
 from mlxrepo.progress import SILENT, Progress
-from mlxrepo.repo.declared import lock_path
+from mlxrepo.repo.declared import SECTIONS, lock_path
 from mlxrepo.repo.git import clean_environment
 from mlxrepo.repo.lockfile import Input, Output, StageRecord
 from mlxrepo.repo.observed import Tracked, counting
@@ -173,6 +173,17 @@ class Inputs:
                 with contextlib.suppress(InputError):
                     found.update(self.paths(dep, action.stage))
         return sorted(found - before)
+
+    def edited(self, action: Action) -> list[Tracked]:
+        """Return the tracked data that an action reads otherwise than it is recorded."""
+        read, found = self.scan.tree, []
+        for dep in action.deps:
+            for tracked, part in self.parts(dep.path):
+                below = part[len(tracked.path) + 1 :], part[len(dep.path) + 1 :]
+                recorded = find(read, tracked.entry, below[0])
+                if tracked.role in SECTIONS and not same(recorded, find(read, dep.entry, below[1])):
+                    found.append(tracked)
+        return found
 
     # dependencies
 

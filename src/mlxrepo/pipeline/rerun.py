@@ -38,7 +38,7 @@ def rerun(judge: Judge, decision: Decision, run: str, listener: Listener) -> Rer
         StageFailed: when it fails, or an input changes meanwhile.
         Refused: when records changed meanwhile.
     """
-    claims = StageClaims(judge.repo, run, "mlx verify")
+    claims = StageClaims(judge.inputs, run, "mlx verify")
     executor = LocalExecutor(1)
     try:
         _claim(claims, decision, listener)
