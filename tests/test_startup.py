@@ -12,6 +12,7 @@ from sandbox import Project
 from mlxrepo import __version__
 from mlxrepo.cli.lazy import COMMANDS
 from mlxrepo.commands.add import add
+from mlxrepo.commands.repro import repro
 
 HEAVY = {
     "yaml",
@@ -82,6 +83,16 @@ def test_a_look_at_a_project_of_data_loads_what_it_needs(project: Project) -> No
     assert "mlxrepo.commands.status" in modules
     assert modules & NEEDLESS == set()
     assert not {name for name in modules if name.startswith("mlxrepo.pipeline")}
+
+
+def test_a_look_at_a_pipeline_loads_no_journal_and_nothing_that_runs(project: Project) -> None:
+    project.write("mlx.yaml", "stages: {one: {cmd: echo > out, outs: [out]}}\n")
+    project.do(repro)
+    loaded("status", cwd=project.root)
+    modules = loaded("status", cwd=project.root)
+    assert "mlxrepo.pipeline.judge" in modules
+    running = {"journal", "journaling", "earlier", "engine", "executor", "packages", "aside"}
+    assert modules & {*NEEDLESS, *(f"mlxrepo.pipeline.{name}" for name in running)} == set()
 
 
 def test_at_the_end_nothing_is_looked_through_for_circles() -> None:

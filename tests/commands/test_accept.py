@@ -11,7 +11,7 @@ from sandbox import Project
 
 from mlxrepo.commands.accept import accept
 from mlxrepo.commands.status import status
-from mlxrepo.errors import InputError, Refused
+from mlxrepo.errors import EnvironmentFailed, InputError
 
 STAGES = """
 stages:
@@ -149,7 +149,7 @@ def test_a_stage_that_runs_is_not_accepted(pipe: Pipeline) -> None:
     with (
         pipe.project.repo() as repo,
         repo.claims("mlx repro, stage train").wait(["model.txt"], print),  # type: ignore[list-item]
-        pytest.raises(Refused, match=r"model.txt, in use by process \d+ \(mlx repro, stage train"),
+        pytest.raises(EnvironmentFailed, match=r"in use by process \d+ \(mlx repro, stage train"),
     ):
         pipe.project.do(accept, ["train"], "fine")
 
@@ -163,3 +163,18 @@ def test_on_the_command_line(pipe: Pipeline, tmp_path: Path) -> None:
     assert shown["clean"]
     assert shown["stages"][0]["why"] == "accepted by tester@example.org: only reformatted"
     assert pipe.project.mlx("accept", "train").returncode == 2
+
+
+def test_several_stages_are_accepted_together_or_not_at_all(pipe: Pipeline) -> None:
+    pipe.write("model.txt", "by hand\n")
+    pipe.declare(STAGES.replace("wc -c", "wc  -c"))
+    done = pipe.project.do(accept, ["train", "evaluate"], "fine")
+    assert [item.stage for item in done.stages] == ["train", "evaluate"]
+    assert set(pipe.outcomes().values()) == {"up-to-date"}
+    before = pipe.read("mlx.lock")
+    pipe.write("train.sh", "# once more\ncat data.txt > model.txt\n")
+    pipe.declare(STAGES.replace("wc -c", "wc   -c"))
+    pipe.path("size.txt").unlink()
+    with pytest.raises(InputError, match=r"size.txt, an out of stage evaluate, is not here"):
+        pipe.project.do(accept, ["train", "evaluate"], "fine")
+    assert pipe.read("mlx.lock") == before

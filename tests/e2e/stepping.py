@@ -33,6 +33,8 @@ EVENTS = {
 class Job:
     """A command line, and what happens to it: `how` is hold or kill, `at` a step of it.
 
+    Or `how` is failpoint: it is killed at its durable step `at`, from 0, as mlx itself names them.
+
     With `after`, in milliseconds, it is killed then. A word list that starts with git is git's.
     """
 
@@ -86,6 +88,15 @@ class Stepper:
         self._server.stdout.close()
 
 
+def works_in(root: str) -> bool:
+    """Say whether a process works in a folder: what a stage left when its mlx was killed."""
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/{name}/cwd") == root:
+                return True
+    return False
+
+
 # the server
 
 
@@ -129,7 +140,7 @@ class _Child:
             if event not in EVENTS or not _is_work(event, args):
                 return
             steps += 1
-            if steps != self.job["at"]:
+            if steps != self.job["at"] or self.job["how"] == "failpoint":
                 return
             if self.job["how"] == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -137,6 +148,8 @@ class _Child:
             os.read(self._read_go, 1)
 
         sys.argv = self.job["words"]
+        if self.job["how"] == "failpoint":
+            _die_at_failpoint(self.job["at"])
         sys.addaudithook(step)
         try:
             main()
@@ -171,6 +184,13 @@ class _Child:
         os.close(self._go)
         out, err, steps = map(_text, self.said)
         return code, out, err, int(steps or 0)
+
+
+def _die_at_failpoint(number: int) -> None:
+    from mlxrepo import files
+
+    left = iter(range(number))
+    files.failpoint = lambda name: next(left, None) is None and os.kill(os.getpid(), 9)  # type: ignore[assignment]
 
 
 def _is_work(event: str, args: tuple[Any, ...]) -> bool:

@@ -19,6 +19,12 @@ from mlxrepo.repo.repo import Repo
 OUTS = [RepoPath("one.txt"), RepoPath("box"), RepoPath("deep/new.txt")]
 
 
+STAGES = """
+stages:
+  train: {cmd: "true", outs: [one.txt, box, deep/new.txt]}
+"""
+
+
 @pytest.fixture
 def repo(pipe: Pipeline) -> Repo:
     """A project with a file and a folder that are outs; the third out is not there yet."""
@@ -96,6 +102,7 @@ def test_a_kill_between_any_two_moves_is_mended_by_the_next_run(
         aside.put_back()
     monkeypatch.undo()
     recover(repo, repo.claims("mlx repro"))
+    pipe.write("mlx.yaml", "stages: {}\n")
     assert is_good(pipe)
     assert pipe.kept_by_runs() == {"one.txt": "half\n", "b.txt": "b\n", "new.txt": "new\n"}
 
@@ -128,6 +135,7 @@ def test_what_was_set_aside_is_found_after_the_project_was_moved(
 
 
 def test_worktrees_recover_their_own_outs_only(pipe: Pipeline, repo: Repo) -> None:
+    pipe.write("mlx.yaml", STAGES)
     pipe.project.commit()
     other = pipe.project.worktree("other")
     (other.root / "one.txt").write_text("other\n")
@@ -136,7 +144,30 @@ def test_worktrees_recover_their_own_outs_only(pipe: Pipeline, repo: Repo) -> No
     assert other.read("one.txt") == "other\n"
     assert not pipe.path("one.txt").exists()
     recover(repo, repo.claims("mlx repro"))
+    pipe.write("mlx.yaml", "stages: {}\n")
     assert is_good(pipe)
+
+
+def test_a_file_of_git_s_is_not_replaced_by_an_out_of_a_stage_that_is_gone(
+    pipe: Pipeline, repo: Repo
+) -> None:
+    take(repo)
+    pipe.write("one.txt", "of git\n")
+    pipe.project.commit()
+    said: list[str] = []
+    assert recover(repo, repo.claims("mlx repro"), said.append) == [OUTS[1]]
+    assert pipe.read("one.txt") == "of git\n"
+    assert pipe.trash() == {"one.txt": "good\n"}
+    assert "git has a file there now: the last out is in " in said[0]
+
+
+def test_what_made_room_is_told(pipe: Pipeline, repo: Repo) -> None:
+    take(repo)
+    pipe.write("one.txt", "by hand\n")
+    said: list[str] = []
+    recover(repo, repo.claims("mlx repro"), said.append)
+    [place] = [text.rpartition(" ")[2] for text in said if "what lay there is" in text]
+    assert Path(place).read_text() == "by hand\n"
 
 
 def test_outs_on_another_disk_than_the_git_dir_wait_beside_them(tmp_path: Path) -> None:
@@ -184,7 +215,7 @@ def test_what_only_the_workspace_has_survives_a_power_cut_at_any_point(
 
 
 def test_what_the_store_has_is_set_aside_without_a_flush(pipe: Pipeline, repo: Repo) -> None:
-    make_folder(repo.worktree_file(module.MANIFESTS))
+    make_folder(repo.worktree_file(module.MANIFESTS_FOLDER))
     with PowerCut(pipe.root).watching() as power:
         before = power.strict()
         Aside.take(repo, "r1", "train", OUTS, stored=True).put_back()

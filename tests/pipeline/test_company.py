@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from pipeline_project import Pipeline, is_gone, until
+
+from mlxrepo.commands.add import add
 
 # Each stage notes that it ran; `slow` waits until it is let go on.
 PIPELINE = """
@@ -55,6 +59,11 @@ class Company:
 
     def let_go(self) -> None:
         self._go.touch()
+
+    def start_anew(self) -> None:
+        """Forget what ran, and let `slow` wait again."""
+        self._go.unlink()
+        self._ran.unlink()
 
     def ran(self) -> list[str]:
         """Return the stages whose commands were started, in order."""
@@ -138,8 +147,7 @@ def test_checkout_waits_for_a_stage_that_makes_what_it_would_write(company: Comp
     company.let_go()
     ended(company.start("repro"))
     company.pipe.write("source.txt", "2\n")
-    company._go.unlink()
-    company._ran.unlink()
+    company.start_anew()
     run = company.slow("slow")
     checkout = company.start("checkout", "slow.txt")
     assert f"process {run.pid} (mlx repro, stage slow)" in until_said(checkout, "waits for")
@@ -164,8 +172,7 @@ def test_what_a_running_stage_reads_is_not_made_anew_meanwhile(company: Company)
 def test_who_waits_for_a_run_that_is_killed_does_its_work(company: Company) -> None:
     company.let_go()
     ended(company.start("repro"))
-    company._go.unlink()
-    company._ran.unlink()
+    company.start_anew()
     company.pipe.write("source.txt", "2\n")
     first = company.slow()
     second = company.start("repro")
@@ -205,6 +212,136 @@ def test_a_stage_may_bring_about_others(company: Company) -> None:
     )
     assert outcomes(company.start("--json", "repro", "outer")) == {"outer": "ran"}
     assert company.ran() == ["other"]
+
+
+def test_a_run_of_a_stage_without_outs_is_left_alone_by_the_next(company: Company) -> None:
+    company.pipe.declare(PIPELINE + NO_OUTS)
+    first = company.start("repro", "check")
+    until(lambda: "check" in company.ran(), "the stage runs")
+    assert outcomes(company.start("--json", "repro", "other")) == {"other": "ran"}
+    second = company.start("repro", "check")
+    assert "(mlx repro, stage check)" in until_said(second, "waits for")
+    company.let_go()
+    ended(first)
+    ended(second)
+    assert company.ran().count("check") == 1
+
+
+NO_OUTS = """
+  check:
+    cmd: echo check >> "$RAN"; until [ -e "$GO" ]; do sleep 0.02; done
+    deps: [source.txt]
+"""
+
+
+def test_a_stage_may_bring_about_others_while_it_has_outs_of_its_own(company: Company) -> None:
+    company.pipe.declare(
+        PIPELINE + "  outer:\n    cmd: python -m mlxrepo repro other && echo > outer.txt\n"
+        "    outs: [outer.txt]\n"
+    )
+    assert outcomes(company.start("--json", "repro", "outer")) == {"outer": "ran"}
+    assert company.ran() == ["other"]
+
+
+def test_a_command_that_would_change_what_its_own_stage_reads_is_told(company: Company) -> None:
+    """Also when another stage reads it too, and signed last."""
+    company.pipe.declare(
+        PIPELINE + "  self:\n"
+        '    cmd: echo self >> "$RAN"; until [ -e "$GO" ]; do sleep 0.02; done;'
+        " echo x > source.txt; python -m mlxrepo checkout --force source.txt\n"
+        "    deps: [source.txt]\n" + NO_OUTS.replace("check", "other2")
+    )
+    company.pipe.project.do(add, ["source.txt"])
+    first = company.start("repro", "self")
+    until(lambda: "self" in company.ran(), "the stage runs")
+    company.start("repro", "other2")
+    until(lambda: "other2" in company.ran(), "the other reads it too")
+    company.let_go()
+    _, talk = first.communicate(timeout=60)
+    assert first.returncode == 4
+    assert "which started this command and waits for it" in talk
+
+
+def test_a_stage_that_is_run_alone_waits_for_what_another_is_making(company: Company) -> None:
+    company.let_go()
+    ended(company.start("repro"))
+    company.pipe.write("source.txt", "2\n")
+    company.start_anew()
+    run = company.slow("slow")
+    alone = company.start("repro", "--single", "last")
+    assert "waits for slow.txt" in until_said(alone, "waits for")
+    company.let_go()
+    ended(run)
+    ended(alone)
+    assert company.pipe.read("last.txt") == "2\n"
+
+
+def test_what_a_killed_run_half_made_is_put_back_before_it_is_read(company: Company) -> None:
+    company.let_go()
+    ended(company.start("repro"))
+    company.start_anew()
+    company.pipe.declare(PIPELINE.replace("until [", "echo half > slow.txt; until ["))
+    run = company.slow("slow")
+    until(lambda: company.pipe.path("slow.txt").exists(), "it is half made")
+    alone = company.start("repro", "--single", "last", "--force")
+    until_said(alone, "waits for")
+    os.kill(run.pid, signal.SIGKILL)
+    ended(alone)
+    assert company.pipe.read("last.txt") == company.pipe.read("slow.txt") == "1\n"
+
+
+def test_restored_stages_wait_for_nobody(company: Company) -> None:
+    company.let_go()
+    ended(company.start("repro"))
+    for name in ("first.txt", "slow.txt", "last.txt"):
+        company.pipe.path(name).unlink()
+    process = company.start("repro")
+    _, talk = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "waits for" not in talk
+    assert company.pipe.read("last.txt") == "1\n"
+
+
+def test_a_persistent_out_that_was_reported_is_not_made_twice(company: Company) -> None:
+    more = """
+  grow:
+    cmd: echo x >> grown.txt
+    outs: [{grown.txt: {persist: true}}]
+"""
+    company.pipe.declare(PIPELINE + more)
+    run = company.start("repro", "grow", "slow", "-j", "2")
+    assert run.stdout is not None
+    while "grow: ran" not in run.stdout.readline():
+        pass
+    os.kill(run.pid, signal.SIGKILL)
+    run.communicate()
+    company.let_go()
+    ended(company.start("repro"))
+    assert company.pipe.read("grown.txt") == "x\n"
+
+
+def test_a_stage_that_reads_more_paths_than_files_may_be_open(company: Company) -> None:
+    names = [f"part{number}.txt" for number in range(150)]
+    makers = "".join(
+        f"  make{number}:\n    cmd: echo > {name}\n    outs: [{name}]\n"
+        for number, name in enumerate(names)
+    )
+    company.pipe.declare(f"stages:\n{makers}  all:\n    cmd: cat part* > all.txt\n"
+                         f"    deps: [{', '.join(names)}]\n    outs: [all.txt]\n")  # fmt: skip
+    words = [sys.executable, "-m", "mlxrepo", "repro", "-j", "2"]
+    limit = f"ulimit -S -n 100; exec {shlex.join(words)}"
+    done = subprocess.run(
+        ["sh", "-c", limit], cwd=company.pipe.root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(company.pipe.read("all.txt")) == 150
+    hard = limit.replace("-S -n", "-n").replace("repro", "repro --force --single all")
+    done = subprocess.run(
+        ["sh", "-c", hard], cwd=company.pipe.root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 5
+    assert "too many open files\n\nhint: raise the limit with `ulimit -n`" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_claims_leave_nothing_behind(company: Company) -> None:

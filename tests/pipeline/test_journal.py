@@ -19,8 +19,8 @@ from mlxrepo.commands.repro import repro
 from mlxrepo.errors import InputError
 from mlxrepo.pipeline import journal, packages, pruning
 from mlxrepo.pipeline.alive import hold, is_alive
-from mlxrepo.pipeline.aside import MANIFESTS
 from mlxrepo.pipeline.journal import Run, StageRun
+from mlxrepo.repo.layout import MANIFESTS_FOLDER
 
 KIB = 1024
 
@@ -382,7 +382,7 @@ def test_no_run_that_is_alive_goes_nor_one_whose_outs_wait(shelf: Shelf) -> None
     pipe.project.commit()
     other = pipe.project.worktree("other")
     with other.repo() as repo:
-        manifest = Path(repo.worktree_file(MANIFESTS), f"{waiting}.only")
+        manifest = Path(repo.worktree_file(MANIFESTS_FOLDER), f"{waiting}.only")
     manifest.parent.mkdir(parents=True)
     manifest.write_bytes(b"{}")
     pipe.path(".git/mlx/runs/sizes.json").unlink()  # as if they had never ended

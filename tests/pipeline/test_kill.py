@@ -9,7 +9,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from pipeline_project import Pipeline, is_gone, is_running, kill, until
+from pipeline_project import CHAIN, Pipeline, is_gone, is_running, kill, until
+from sandbox import Killer, copies
+
+from mlxrepo.commands.checkout import checkout
 
 # The stage writes half of its out, tells its numbers, and waits to be disturbed.
 SLOW = """
@@ -152,3 +155,35 @@ def test_a_reader_that_leaves_stops_the_run_and_outs_are_put_back(
     assert mlx.returncode == 141
     assert all(is_gone(int(pid)) for pid in pids.read_text().split())
     assert pipe.read("out.txt") == "good\n"
+
+
+def test_a_kill_before_the_manifest_is_there_leaves_nothing_to_put_back(pipe: Pipeline) -> None:
+    pipe.chain()
+    pipe.write("data.txt", "new\n")
+    left = pipe.path(".git/mlx/worktree/aside")
+    for hit in range(1, 20):
+        mlx = pipe.start("repro", MLXREPO_FAILPOINT=f"write.before-rename:{hit}")
+        mlx.communicate(timeout=30)
+        assert mlx.returncode == -signal.SIGKILL
+        if list(left.iterdir()):
+            break
+    else:
+        raise AssertionError("it was never killed there")
+    done = pipe.repro()
+    assert done.recovered == ()
+    assert [report.outcome for report in done.stages] == ["ran", "ran"]
+    assert pipe.read("first.txt") == "n"
+    assert set(pipe.outcomes().values()) == {"up-to-date"}
+
+
+def test_a_kill_while_a_stage_is_forgotten_leaves_its_outs_where_they_are(
+    pipe: Pipeline, killer: Killer, tmp_path: Path
+) -> None:
+    pipe.chain()
+    pipe.declare(CHAIN.split("  second:")[0])
+    for step, project in copies(pipe.project, tmp_path):
+        was_killed = killer.killed(step, project, "repro")
+        project.do(checkout)
+        assert project.read("second.txt") == "ap: 1\n"
+        if not was_killed:
+            break

@@ -56,6 +56,16 @@ def test_a_frozen_stage_that_never_ran_uses_what_is_here_and_records_nothing(
     assert pipe.recorded() == set()
 
 
+def test_a_frozen_stage_keeps_what_was_recorded_also_when_other_outs_are_declared(
+    chain: Pipeline,
+) -> None:
+    chain.declare(FROZEN.replace("outs: [second.txt]", "outs: [other.txt]"))
+    assert chain.outcomes("second") == {"second": "up-to-date"}
+    chain.path("second.txt").unlink()
+    assert chain.outcomes("second") == {"second": "restored"}
+    assert chain.outcomes("second") == {"second": "up-to-date"}
+
+
 # always_changed
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from pipeline_project import CHAIN, Pipeline
 
 from mlxrepo.commands.add import add
+from mlxrepo.commands.checkout import checkout
+from mlxrepo.commands.lock_check import lock_check
 from mlxrepo.errors import StageFailed
 
 
@@ -89,3 +92,61 @@ def test_a_dependency_inside_a_dataset(pipe: Pipeline) -> None:
     assert not other.path("data").exists()
     other.outcomes(force=True)
     assert os.listdir(other.path("data")) == ["0001.txt"]
+
+
+def test_what_a_stage_made_under_its_old_name_counts_no_more(chain: Pipeline) -> None:
+    """The old record stays until everything is run: it is not what `second` reads now."""
+    chain.declare(CHAIN.replace("first:", "a:").replace("head -c 1", "head -c 2"))
+    assert chain.outcomes("a") == {"a": "ran"}
+    assert chain.recorded() == {"stage:a", "stage:first", "stage:second"}
+    chain.project.commit()
+    clone = Pipeline(chain.project.worktree("clone"))
+    for pipe in (chain, clone):
+        states = {item.stage: item.state for item in pipe.project.do(lock_check)}
+        assert states == {"a": "fresh", "second": "stale"}
+    ahead = clone.outcomes(dry_run=True, allow_missing=True)
+    assert ahead == {"a": "up-to-date", "second": "run"}
+    clone.project.do(checkout)
+    assert clone.read("first.txt") == "ab"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"auc":0.5', '"auc":0.99'), ('"cmd":["echo', '"cmd":["true; echo'), ('"p":1', '"p":2')],
+)
+def test_a_record_that_a_hand_changed_is_no_longer_up_to_date(
+    pipe: Pipeline, old: str, new: str
+) -> None:
+    pipe.write("params.yaml", "p: 1\n")
+    cmd = "echo '{\"auc\": 0.5}' > m.json"
+    pipe.one(cmd, params=["p"], metrics=["m.json"])
+    pipe.outcomes()
+    lock = pipe.read("mlx.lock")
+    assert old in lock
+    pipe.write("mlx.lock", lock.replace(old, new))
+    [checked] = pipe.project.do(lock_check)
+    assert (checked.state, checked.why) == ("stale", "its record was changed by hand")
+    assert pipe.whys() == {"only": "its record was changed by hand"}
+    assert pipe.read("mlx.lock") == lock
+    assert pipe.outcomes() == {"only": "up-to-date"}
+
+
+def test_data_that_is_edited_while_the_pipeline_runs_is_recorded_before_it_is_read(
+    pipe: Pipeline,
+) -> None:
+    pipe.write("code", "1\n")
+    pipe.write("data.txt", "1\n")
+    pipe.declare("""
+        stages:
+          first: {cmd: cp code a; echo 2 > data.txt, deps: [code], outs: [a]}
+          second: {cmd: cat a data.txt > b, deps: [a, data.txt], outs: [b]}
+    """)
+    pipe.project.do(add, ["data.txt"])
+    assert pipe.outcomes() == {"first": "ran", "second": "ran"}
+    with pipe.project.repo() as repo:
+        for dep in pipe.record("second").deps:
+            assert dep.path == "a" or repo.store.is_whole(dep.entry)
+        recorded = repo.observed.at("data.txt")
+    assert recorded is not None
+    assert recorded.entry in [dep.entry for dep in pipe.record("second").deps]
+    assert pipe.outcomes() == {"first": "up-to-date", "second": "up-to-date"}

@@ -7,6 +7,7 @@ import json
 from pipeline_project import CHAIN, Pipeline
 
 from mlxrepo.commands.checkout import checkout
+from mlxrepo.commands.status import status
 
 UP_TO_DATE = {"first": "up-to-date", "second": "up-to-date"}
 
@@ -39,6 +40,14 @@ def test_renaming_a_stage_runs_nothing(chain: Pipeline) -> None:
     chain.declare(CHAIN.replace("second:", "renamed:"))
     assert chain.outcomes()["renamed"] == "restored"
     assert chain.recorded() == {"stage:first", "stage:renamed"}
+
+
+def test_outs_of_a_renamed_stage_are_known_to_be_here(chain: Pipeline) -> None:
+    chain.declare(CHAIN.replace("second:", "renamed:"))
+    chain.outcomes()
+    chain.path("second.txt").unlink()
+    states = {item.stage: item.state for item in chain.project.do(status).stages}
+    assert states == {"first": "up-to-date", "renamed": "stale"}
 
 
 def test_renaming_a_stage_in_a_clone_that_knows_only_the_lockfile_runs_nothing(

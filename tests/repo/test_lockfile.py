@@ -6,6 +6,7 @@ import contextlib
 import json
 import random
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from mlxrepo.commands.status import status
 from mlxrepo.errors import InputError
 from mlxrepo.hashing import Oid
 from mlxrepo.paths import RepoPath, bad_name
+from mlxrepo.repo import checkedlock
 from mlxrepo.repo.lockfile import (
     DataRecord,
     Input,
@@ -27,6 +29,7 @@ from mlxrepo.repo.lockfile import (
     encode_lock,
     parse_lock,
 )
+from mlxrepo.store.statcache import StatCache
 from mlxrepo.store.tree import Entry
 
 names = st.text(string.ascii_letters + string.digits + "_-.", min_size=1, max_size=8)
@@ -91,7 +94,7 @@ def test_any_order_is_read_and_one_order_is_written(records: Records, seed: rand
     seed.shuffle(pairs)
     shuffled = b"\n".join([header, *(line for pair in pairs for line in pair)]) + b"\n"
     found = parse_lock(shuffled, "mlx.lock")
-    assert found == records
+    assert found == checkedlock.decode(shuffled) == records
     assert encode_lock(found) == encode_lock(records)
 
 
@@ -105,6 +108,7 @@ def test_damage_is_an_error_with_its_place_or_reads_as_whole_records(
     with contextlib.suppress(InputError):
         found = parse_lock(text[:at] + junk, "mlx.lock")
         assert all(records[name] == record for name, record in found.items())
+        assert checkedlock.decode(text[:at] + junk) == found
 
 
 def record(letter: str) -> Record:
@@ -210,3 +214,14 @@ def test_branches_that_change_different_records_merge_in_plain_git(project: Proj
         f"{letter}.csv": len(f"{'odd' if n % 2 else 'even'} {letter}")
         for n, letter in enumerate(letters)
     }
+
+
+def test_a_lock_that_was_read_once_is_checked_again_when_it_changed(tmp_path: Path) -> None:
+    cache = StatCache(str(tmp_path / "stat"))
+    good = HEADER.encode() + b"\n"
+    assert checkedlock.read_records(good, RepoPath("mlx.lock"), cache) == {}
+    bad = good + b'\n"stage:x"\n{}\n'
+    for _ in range(2):
+        with pytest.raises(InputError, match="it has no 'key'"):
+            checkedlock.read_records(bad, RepoPath("mlx.lock"), cache)
+    assert checkedlock.read_records(good, RepoPath("mlx.lock"), cache) == {}

@@ -200,6 +200,11 @@ def progress(screen: Screen) -> Progress:
     return bar
 
 
+def notes(screen: Screen) -> Progress:
+    """Return the progress of a command that shows by itself how far it is: it only tells."""
+    return SILENT if screen.quiet else _Spoken(screen)
+
+
 class _Spoken(Silent):
     """The progress of somebody who sees no bar: it tells what there is to know."""
 

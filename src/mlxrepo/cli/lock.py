@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mlxrepo.cli import units
+from mlxrepo.cli import render, units
 from mlxrepo.cli.console import emit_json, out, say
 from mlxrepo.cli.options import Group
 from mlxrepo.cli.screen import Screen
@@ -62,8 +62,10 @@ def _show_checked(screen: Screen, found: tuple[Checked, ...]) -> None:
             out(f"{item.state}: stage {display(item.stage)}  {item.why}")
         elif item.accepted:
             out(f"{item.state}: stage {display(item.stage)}  {_accepted(item.accepted)}")
-        elif screen.verbose:
-            out(f"{item.state}: stage {display(item.stage)}")
+        elif item.why or screen.verbose:
+            out(
+                f"{item.state}: stage {display(item.stage)}" + (f"  {item.why}" if item.why else "")
+            )
     if all(item.state == FRESH for item in found):
         out(f"fresh: {units.count(len(found), 'stage')}")
 
@@ -143,7 +145,8 @@ def _show(screen: Screen, done: LockMerged) -> None:
         out(f"left as it is: {display(path)}, where lines conflict that mlx did not write")
     if done.files:
         add = " ".join(map(display, done.files))
-        say(screen, f"next: git add {add} && mlx checkout && mlx repro")
+        mend = f"mend {render.names(done.left)} by hand, then " if done.left else ""
+        say(screen, f"next: {mend}git add {add} && mlx checkout && mlx repro")
 
 
 def _summary(done: LockMerged) -> list[str]:

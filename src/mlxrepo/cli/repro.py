@@ -10,7 +10,17 @@ from typing import Any
 import click
 
 from mlxrepo.cli import failures, render, units
-from mlxrepo.cli.console import emit_event, has_colors, live_view, out, paint, say, tell, warn
+from mlxrepo.cli.console import (
+    emit_event,
+    has_colors,
+    live_view,
+    notes,
+    out,
+    paint,
+    say,
+    tell,
+    warn,
+)
 from mlxrepo.cli.options import Command, Misuse
 from mlxrepo.cli.screen import Screen
 from mlxrepo.commands.repro import Options, Repro, repro
@@ -92,7 +102,15 @@ def command(
         teller = _Teller(screen)
         try:
             words, tell = ["mlx", *sys.argv[1:]], teller.tell
-            done = repro(repo, targets, chosen, dry_run=dry_run, words=words, listener=tell)
+            done = repro(
+                repo,
+                targets,
+                chosen,
+                dry_run=dry_run,
+                words=words,
+                listener=tell,
+                progress=notes(screen),
+            )
         finally:
             teller.close()
     if dry_run:
@@ -189,8 +207,6 @@ def _sum_up(screen: Screen, done: Repro) -> None:
     if screen.json:
         emit_event("repro", _document(done))
         return
-    if done.recovered:
-        say(screen, f"put back after a run that was killed: {render.names(done.recovered)}")
     for updated in done.updated:
         changed = render.change_counts(updated.changes)
         say(screen, f"recorded first: {display(updated.path)} had changed ({changed})")

@@ -64,6 +64,9 @@ def _show(screen: Screen, found: Status) -> None:
     for stage in found.stages:
         if stage.state in (STALE, ABSENT, RUNNING) or stage.why or screen.verbose:
             _show_stage(screen, stage)
+    if found.aside:
+        names = render.names(found.aside)
+        out(f"  set aside by a run that was killed: {names}   (mlx checkout puts them back)")
     for address in found.leftover:
         verb = f"mlx rm --cached {display(address)}" if ":" in address else "mlx repro"
         out(f"  recorded, no longer declared: {display(address)}   ({verb} forgets it)")
@@ -120,4 +123,5 @@ def _document(found: Status) -> dict[str, Any]:
             for s in found.stages
         ],
         "leftover": list(found.leftover),
+        "aside": list(found.aside),
     }

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlxrepo.errors import InputError, Refused
+from mlxrepo.errors import EnvironmentFailed, InputError, Refused
 from mlxrepo.paths import RepoPath, display
 from mlxrepo.pipeline.action import Action
 from mlxrepo.pipeline.actioncache import Result
-from mlxrepo.pipeline.claiming import CLAIMED, StageClaims
+from mlxrepo.pipeline.aside import left_behind
 from mlxrepo.pipeline.collect import collect
 from mlxrepo.pipeline.decide import UP_TO_DATE, Reason, differences
 from mlxrepo.pipeline.edited import record_edited
-from mlxrepo.pipeline.graph import build_graph
+from mlxrepo.pipeline.graph import build_graph, read_paths
 from mlxrepo.pipeline.hide import Hider
 from mlxrepo.pipeline.judge import Judge
 from mlxrepo.pipeline.maker import email
 from mlxrepo.pipeline.recording import Recorder, make_record
 from mlxrepo.progress import SILENT, Progress
-from mlxrepo.repo.claims import Held
+from mlxrepo.repo.claims import Claim, Held, Units
 from mlxrepo.repo.declared import lock_path
 from mlxrepo.repo.lockfile import StageRecord
 from mlxrepo.repo.repo import Repo
@@ -68,7 +68,8 @@ def accept(
     Raises:
         InputError: for a target that is no stage, one that always runs, or an out or an input that
             is not here.
-        Refused: when one of them is running, or something changed meanwhile.
+        EnvironmentFailed: when one of them is running.
+        Refused: when something changed meanwhile, or a run that was killed has outs aside.
     """
     if not why.strip():
         raise InputError("a reason is needed", hint="mlx accept STAGE -m WHY")
@@ -77,20 +78,16 @@ def accept(
     addresses = [address for address in graph.order if address in addresses]
     updated = () if dry_run else record_edited(repo, graph, addresses)
     note = {"by": email(repo.git), "why": why.strip()}
-    judge, claims, recorder = Judge(repo, progress=progress), StageClaims(repo, ""), Recorder(repo)
-    accepted: list[AcceptedStage] = []
-    try:
-        for address in addresses:
-            stage = graph.stages[address]
-            found = _inspect(judge, claims, stage)
-            if found is not None:
-                accepted.append(found)
-                if not dry_run:
-                    _record(judge, recorder, stage, note)
-    finally:
+    judge = Judge(repo, progress=progress)
+    stages = [graph.stages[address] for address in addresses]
+    with _claim(repo, stages):
+        # All are looked at before any is recorded: either all are accepted or none is.
+        accepted = [found for stage in stages if (found := _inspect(judge, stage))]
         if not dry_run:
+            recorder = Recorder(repo)
+            for item in accepted:
+                _record(judge, recorder, graph.stages[item.stage], note)
             recorder.flush()
-        claims.close()
     names = {item.stage for item in accepted}
     locks = {lock_path(graph.stages[name].file) for name in names}
     return Accepted(
@@ -104,7 +101,32 @@ def accept(
     )
 
 
-def _inspect(judge: Judge, claims: StageClaims, stage: Stage) -> AcceptedStage | None:
+def _claim(repo: Repo, stages: list[Stage]) -> Claim:
+    """Claim what the stages made and read: nobody is to write it now.
+
+    Raises:
+        EnvironmentFailed: when somebody does.
+        Refused: when a run was killed and its last good outs are still aside.
+    """
+    declared = repo.declared
+    units = Units([*declared.outs, *(a.path for a in declared.artifacts.values())])
+    outs = units.touched(out.path for stage in stages for out in stage.outs)
+    read = units.touched(path for stage in stages for path in read_paths(stage))
+    claim = repo.claims("mlx accept").take(sorted(outs), read)
+    if isinstance(claim, Held):
+        raise EnvironmentFailed(f"{claim}: nothing was accepted", hint="again, when it is done")
+    left = [path for aside in left_behind(repo) for path in aside.paths if path in outs]
+    if left:
+        claim.release()
+        raise Refused(
+            f"a run that was killed has set {display(left[0])} aside, so what is here is not the "
+            "last good out",
+            hint="mlx checkout puts it back; what lies there now is kept, and it says where",
+        )
+    return claim
+
+
+def _inspect(judge: Judge, stage: Stage) -> AcceptedStage | None:
     """Look whether a stage can be accepted; None when it is up to date."""
     if stage.always_changed:
         raise InputError(
@@ -115,10 +137,6 @@ def _inspect(judge: Judge, claims: StageClaims, stage: Stage) -> AcceptedStage |
     decision = judge.decide(stage)
     if decision.word == UP_TO_DATE and not stage.frozen:
         return None
-    held = claims.take(decision.action)
-    if held is not CLAIMED:
-        what = str(held) if isinstance(held, Held) else f"the record of {stage.address} was written"
-        raise Refused(f"{what} meanwhile: it was not accepted", hint="again, when that is done")
     for out in stage.outs:
         if judge.inputs.scan.entry(out.path) is None:
             raise InputError(
@@ -140,7 +158,8 @@ def _changed(judge: Judge, action: Action) -> tuple[Reason, ...]:
         for out in action.stage.outs
         if (here := judge.inputs.scan.entry(out.path)) and known.get(out.path, here.oid) != here.oid
     ]
-    return (*differences(action, record), *edited)
+    merged = [Reason("merged")] if record and record.is_unverified else []
+    return (*differences(action, record), *merged, *edited)
 
 
 def _record(judge: Judge, recorder: Recorder, stage: Stage, note: dict[str, str]) -> None:

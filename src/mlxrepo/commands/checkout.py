@@ -9,7 +9,7 @@ from typing import NamedTuple
 from mlxrepo.errors import InputError, ObjectMissing, Refused
 from mlxrepo.paths import RepoPath, ancestors, display, is_inside, parent
 from mlxrepo.progress import SILENT, Progress
-from mlxrepo.repo.claims import Held
+from mlxrepo.repo.claims import Claims, Held
 from mlxrepo.repo.declared import SECTIONS
 from mlxrepo.repo.observed import Tracked
 from mlxrepo.repo.owned import refuse_links
@@ -79,6 +79,7 @@ def checkout(
         CannotDecide: when there is no such revision.
     """
     claims = repo.claims("mlx checkout")
+    _recover(repo, claims, progress)
     work = _look(repo, targets, rev, progress)
     while isinstance(claim := claims.take(work.tops), Held):
         claims.wait(work.tops, progress.note).release()
@@ -97,6 +98,14 @@ def checkout(
         files=sum(write.entry.files for steps in work.plans for write in steps.write),
         trash=trash,
     )
+
+
+def _recover(repo: Repo, claims: Claims, progress: Progress) -> None:
+    """Put back what a run that was killed has aside: it is what belongs there."""
+    if repo.has_manifests:
+        from mlxrepo.pipeline.aside import recover
+
+        recover(repo, claims, progress.note)
 
 
 class _Work(NamedTuple):

@@ -15,7 +15,7 @@ from importlib import machinery, metadata
 import mlxrepo
 from mlxrepo.errors import MlxError
 from mlxrepo.paths import TEMP_PREFIX, display
-from mlxrepo.pipeline.aside import MANIFESTS
+from mlxrepo.repo.layout import MANIFESTS_FOLDER
 from mlxrepo.repo.moving import read_move, read_store_move
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.settings import SETTINGS, is_setting
@@ -282,7 +282,7 @@ def _unfinished(repo: Repo) -> Iterator[Finding]:
     store_move = read_store_move(repo)
     if store_move is not None:
         found.append((WARN, "a move of the store was cut off", store_move.hint))
-    if list_folder(repo.worktree_file(MANIFESTS)):
+    if list_folder(repo.worktree_file(MANIFESTS_FOLDER)):
         found.append((WARN, "a run is on its way, or was killed", "mlx repro puts its outs back"))
     first = repo.shared()
     if first != repo.store.root and any(list_folder(os.path.join(first, name)) for name in HOLDING):

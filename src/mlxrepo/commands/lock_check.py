@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlxrepo.errors import CannotDecide, InputError, MlxError
-from mlxrepo.pipeline.decide import Reason, differences
+from mlxrepo.pipeline.decide import Reason, differences, sentence
 from mlxrepo.pipeline.graph import build_graph
 from mlxrepo.pipeline.recorded import RecordedInputs
+from mlxrepo.pipeline.sound import has_its_key, has_its_metrics
 from mlxrepo.repo.lockfile import StageRecord
 from mlxrepo.repo.observed import Observed
 from mlxrepo.repo.repo import Repo
@@ -80,7 +81,17 @@ def _check(
         return Checked(stage.address, STALE, tuple(reasons), ", ".join(map(str, reasons)))
     if doubts:
         return Checked(stage.address, UNKNOWN, (), ", ".join(doubts))
-    return Checked(stage.address, FRESH, accepted=record.accepted if record else None)
+    why = _frozen_although(inputs, stage, record) if stage.frozen else ""
+    return Checked(stage.address, FRESH, (), why, record.accepted if record else None)
+
+
+def _frozen_although(inputs: RecordedInputs, stage: Stage, record: StageRecord | None) -> str:
+    """Say what changed behind a stage that does not run for it."""
+    try:
+        reasons = differences(inputs.action(stage, record), record)
+    except MlxError as error:
+        return f"it is frozen, although {error.message}"
+    return f"it is frozen, although {sentence(reasons)}" if reasons else ""
 
 
 def _stale(inputs: RecordedInputs, stage: Stage, record: StageRecord | None) -> Iterator[Reason]:
@@ -93,12 +104,14 @@ def _stale(inputs: RecordedInputs, stage: Stage, record: StageRecord | None) -> 
         yield Reason("always")
         return
     action = inputs.action(stage, record)
-    if action.key != record.key:
-        # A record whose key is not that of what it says was changed by hand.
-        yield from differences(action, record) or (Reason("key", "", record.key, action.key),)
+    scan = inputs.scan
+    if not has_its_key(record) or not has_its_metrics(record, inputs.repo, scan):
+        yield Reason("key", "", record.key, action.key)
+    elif action.key != record.key:
+        yield from differences(action, record)
     known = {out.path: out.entry for out in record.outs}
     for out in stage.outs:
-        here = None if out.cache else inputs.scan.entry(out.path)
+        here = None if out.cache else scan.entry(out.path)
         if not out.cache and out.path in known and not same(here, known[out.path]):
             turn = "is missing" if here is None else "was changed"
             yield Reason("out", out.path, known[out.path].oid, turn)

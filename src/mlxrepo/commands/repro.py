@@ -7,11 +7,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from mlxrepo.paths import ROOT, RepoPath, is_inside
+from mlxrepo.pipeline.alive import new_run_id
 from mlxrepo.pipeline.aside import recover
 from mlxrepo.pipeline.check import check
 from mlxrepo.pipeline.decide import MAY_RUN, RUN, UP_TO_DATE, Rules
 from mlxrepo.pipeline.edited import record_edited
-from mlxrepo.pipeline.engine import Engine, new_run_id
+from mlxrepo.pipeline.engine import Engine
 from mlxrepo.pipeline.graph import Graph, build_graph, read_paths
 from mlxrepo.pipeline.journaling import Journal
 from mlxrepo.pipeline.judge import Judge
@@ -102,7 +103,7 @@ def repro(
         chosen = select(graph, asked)
         forced = frozenset(chosen if options.force else ())
         rules = Rules(forced, options.allow_missing, options.run_cache)
-        recovered = [] if dry_run else recover(repo, repo.claims("mlx repro"))
+        recovered = [] if dry_run else recover(repo, repo.claims("mlx repro"), progress.note)
         judge = Judge(repo, rules=rules, acts=not dry_run, progress=progress)
         _check(judge, graph, chosen)
         if dry_run:
@@ -171,6 +172,14 @@ def _forget(repo: Repo) -> tuple[str, ...]:
         return ()
     known = {(lock_path(s.file), f"stage:{s.name}") for s in repo.declared.stages.values()}
     stale = {t.path for t in repo.observed.tracked() if t.address in gone}
+    stale -= repo.declared.outs.keys()  # a renamed stage makes them still
+
+    # First of all: what is placed and not recorded a checkout would take away.
+    def forget(placed: Placed) -> None:
+        for path in stale:
+            placed.pop(path, None)
+
+    repo.update_placed(forget)
 
     for lock in repo.observed.locks:
 
@@ -180,11 +189,6 @@ def _forget(repo: Repo) -> tuple[str, ...]:
 
         repo.update_lock(lock, drop)
 
-    def forget(placed: Placed) -> None:
-        for path in stale:
-            placed.pop(path, None)
-
-    repo.update_placed(forget)
     return tuple(gone)
 
 

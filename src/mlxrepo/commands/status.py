@@ -53,19 +53,22 @@ class StageStatus(NamedTuple):
 
 
 class Status(NamedTuple):
-    """Everything looked at; `leftover` are recorded, but no longer declared."""
+    """Everything looked at; `leftover` are recorded, but no longer declared.
+
+    `aside` are outs that a run which was killed has set aside; `checkout` puts them back.
+    """
 
     paths: tuple[PathStatus, ...]
     stages: tuple[StageStatus, ...]
     leftover: tuple[str, ...]
+    aside: tuple[RepoPath, ...] = ()
 
     @property
     def clean(self) -> bool:
         """Say whether there is nothing to do: absent counts as clean."""
         fine = all(path.state in (CLEAN, ABSENT) for path in self.paths)
-        return (
-            fine and not self.leftover and all(s.state not in (STALE, RUNNING) for s in self.stages)
-        )
+        settled = all(stage.state not in (STALE, RUNNING) for stage in self.stages)
+        return fine and settled and not self.leftover and not self.aside
 
 
 def status(repo: Repo, targets: Sequence[str] = (), *, progress: Progress = SILENT) -> Status:
@@ -87,7 +90,16 @@ def status(repo: Repo, targets: Sequence[str] = (), *, progress: Progress = SILE
     stages = _stages(repo, wanted, progress) if repo.declared.stages else []
     leftover = {item.address for item in data} - repo.declared.artifacts.keys()
     leftover |= repo.observed.stages().keys() - repo.declared.stages.keys()
-    return Status(tuple(paths), tuple(stages), () if wanted else tuple(sorted(leftover)))
+    left = () if wanted else tuple(sorted(leftover))
+    return Status(tuple(paths), tuple(stages), left, _aside(repo))
+
+
+def _aside(repo: Repo) -> tuple[RepoPath, ...]:
+    if not repo.has_manifests:
+        return ()
+    from mlxrepo.pipeline.aside import left_behind
+
+    return tuple(path for aside in left_behind(repo) for path in aside.paths)
 
 
 class _Wanted(NamedTuple):

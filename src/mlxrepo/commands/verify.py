@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mlxrepo.errors import CannotDecide, MlxError, ObjectMissing
-from mlxrepo.paths import RepoPath, join
+from mlxrepo.paths import RepoPath, display, join
 from mlxrepo.pipeline.accepted import acceptance
-from mlxrepo.pipeline.decide import RUN, UP_TO_DATE, Decision, Reason, differences
-from mlxrepo.pipeline.engine import new_run_id
+from mlxrepo.pipeline.alive import new_run_id
+from mlxrepo.pipeline.decide import RUN, Decision, Reason, differences, sentence
 from mlxrepo.pipeline.graph import build_graph
 from mlxrepo.pipeline.inputs import Inputs
 from mlxrepo.pipeline.journaling import Journal
@@ -99,11 +99,23 @@ def verify(
             )
     if again:
         return _run_again(judge, stages, listener, words)
+    _refuse_running(repo, stages)
     with _afresh(repo, progress) as inputs:
         return tuple(_hash_again(inputs, stage, records[stage.address]) for stage in stages)
 
 
 # hashing
+
+
+def _refuse_running(repo: Repo, stages: list[Stage]) -> None:
+    claims = repo.claims("mlx verify")
+    for stage in stages:
+        for out in stage.outs:
+            if holder := claims.holder(out.path):
+                raise CannotDecide(
+                    f"{display(out.path)} is in use by {holder}: what it will be is not known",
+                    hint="again, when that is done",
+                )
 
 
 @contextlib.contextmanager
@@ -191,15 +203,18 @@ def _to_rerun(judge: Judge, stage: Stage) -> Decision:
             "compared with the one before",
             where=stage.where,
         )
-    decision = judge.decide(stage)
-    if decision.word != UP_TO_DATE and not stage.always_changed:
+    record = judge.records[stage.address]
+    action = judge.inputs.action(stage, record)
+    reasons = differences(action, record)
+    if reasons or record.is_unverified:
+        why = sentence(reasons) or "a merge chose its record"
         raise CannotDecide(
-            f"stage {stage.address} is not up to date ({decision.why}), so a run now would be "
-            "another one than what is recorded",
+            f"stage {stage.address} is not up to date ({why}), so a run now would be another one "
+            "than what is recorded",
             hint=f"mlx repro {stage.address} first",
             where=stage.where,
         )
-    return Decision(decision.action, RUN, (Reason("forced"),))
+    return Decision(action, RUN, (Reason("forced"),))
 
 
 def _compare(judge: Judge, stage: Stage, made: Rerun, run: str) -> Verified:

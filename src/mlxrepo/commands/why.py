@@ -91,7 +91,9 @@ class _Explainer:
     def __call__(self, stage: Stage, report: StageReport, upstream: tuple[StageReport, ...]) -> Why:
         """Explain what was decided about a stage."""
         record = self._judge.records.get(stage.address)
-        recorded = self._earlier.of_key(stage.address, record.key) if record else None
+        # What was accepted no run made, whatever run had the same inputs.
+        key = record.key if record and not record.accepted else ""
+        recorded = self._earlier.of_key(stage.address, key)
         action = self._action(stage, record)
         reasons, nearest = report.reasons, None
         if action is not None and report.outcome != UP_TO_DATE:

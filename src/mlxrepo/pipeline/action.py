@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlxrepo.codec import canonical
 from mlxrepo.hashing import ACTION_CONTEXT, Oid, keyed_oid
@@ -14,17 +13,18 @@ from mlxrepo.repo.stage import Stage
 FORMAT = 1
 
 
-@dataclass(frozen=True)
-class Action:
-    """What a stage would do now: its command on exactly these inputs.
-
-    `params` maps file to key to encoded value; the key "" stands for the whole file.
-    """
-
+class _Fields(NamedTuple):
     stage: Stage
     deps: tuple[Input, ...]
     params: dict[str, dict[str, Any]]
     environment: dict[str, Any]
+
+
+class Action(_Fields):
+    """What a stage would do now: its command on exactly these inputs.
+
+    `params` maps file to key to encoded value; the key "" stands for the whole file.
+    """
 
     @cached_property
     def key(self) -> Oid:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlxrepo.codec import canonical, parse_json
 from mlxrepo.errors import MlxError
@@ -24,8 +23,7 @@ from mlxrepo.store.tree import Entry
 FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """The outs and metrics of an action; `made` says by whom, where and at which commit.
 
     `accepted`, by whom and why, is set where no run made it: such a result is in no cache.
@@ -33,7 +31,7 @@ class Result:
 
     outs: tuple[Output, ...]
     metrics: Mapping[str, Mapping[str, Any]]
-    made: Mapping[str, str] = field(default_factory=dict)
+    made: Mapping[str, str] = {}  # never changed
     accepted: Mapping[str, str] | None = None
 
     @property

@@ -1,15 +1,23 @@
-"""Which runs are alive: each holds a kernel lock in its folder, which goes with its process."""
+"""Runs by name, and which are alive: a kernel lock in its folder goes with the process."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 
 from mlxrepo.files import make_folder, remove_quietly
 from mlxrepo.repo.layout import ALIVE_FILE, RUNS_FOLDER
 from mlxrepo.repo.repo import Repo
+
+
+def new_run_id() -> str:
+    """Return a name for a run: names sort as runs began, to 4 ms, and show the second in UTC."""
+    now = time.time()
+    second = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
+    return f"{second}-{int(now % 1 * 256):02x}{os.urandom(3).hex()}"
 
 
 @contextlib.contextmanager

@@ -12,11 +12,11 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from mlxrepo.codec import canonical, parse_json
-from mlxrepo.errors import MlxError
+from mlxrepo.errors import EnvironmentFailed, MlxError
 from mlxrepo.files import (
     make_folder,
     move,
@@ -25,14 +25,15 @@ from mlxrepo.files import (
     sync_folders,
     write_atomic,
 )
-from mlxrepo.paths import RepoPath, check_path, name_of
+from mlxrepo.paths import TEMP_PREFIX, RepoPath, check_path, display, name_of
+from mlxrepo.pipeline.alive import is_alive
 from mlxrepo.pipeline.orphans import end_orphans
 from mlxrepo.reading import reflink
 from mlxrepo.repo.claims import Claim, Claims
-from mlxrepo.repo.layout import RUNS_FOLDER
+from mlxrepo.repo.layout import MANIFESTS_FOLDER, RUNS_FOLDER
 from mlxrepo.repo.repo import Repo
+from mlxrepo.repo.trash import new_trash
 
-MANIFESTS = "aside"  # in the worktree's folder
 LOCAL = ".mlx"  # at the worktree's root: for outs on another disk than the git dir
 
 
@@ -81,7 +82,7 @@ class Aside:
         flush = not stored and any(slot.home for slot in slots)
         aside = cls(repo, run, stage, slots, flush=flush)
         manifest = canonical({"run": run, "stage": stage, "outs": [list(s) for s in aside._slots]})
-        make_folder(repo.worktree_file(MANIFESTS))
+        make_folder(repo.worktree_file(MANIFESTS_FOLDER))
         if flush:
             sync_folders((repo.shared(RUNS_FOLDER, run), repo.shared(RUNS_FOLDER), repo.shared()))
         write_atomic(aside._manifest, manifest, flush=flush)
@@ -100,7 +101,7 @@ class Aside:
 
     @property
     def _manifest(self) -> str:
-        return self._repo.worktree_file(os.path.join(MANIFESTS, f"{self.run}.{self._stage}"))
+        return self._repo.worktree_file(os.path.join(MANIFESTS_FOLDER, f"{self.run}.{self._stage}"))
 
     def _base(self, home: str) -> str:
         if home == "local":
@@ -138,11 +139,21 @@ class Aside:
         moved = []
         for number, (path, home) in enumerate(self._slots):
             full = self._repo.full(path)
-            # What was there before and is not aside has never left its place.
+            # What was there before and is not aside has never left its place, or was given away.
             if os.path.lexists(full) and (not home or os.path.lexists(self._place(number))):
                 moved.append(path)
                 self._move(full, os.path.join(self.failed, str(number), name_of(path)))
         return moved
+
+    def give_away(self, paths: Iterable[RepoPath], trash: str) -> list[RepoPath]:
+        """Move last outs to the trash whose place belongs to something else now; return which."""
+        wanted = set(paths)
+        given = []
+        for number, (path, home) in enumerate(self._slots):
+            if path in wanted and home and os.path.lexists(self._place(number)):
+                move(self._place(number), os.path.join(trash, path))
+                given.append(path)
+        return given
 
     def put_back(self) -> list[RepoPath]:
         """Put the last outs back, and keep what the stage left with the run; return what moved.
@@ -213,37 +224,63 @@ def _home(repo: Repo, path: RepoPath, folder: str) -> str:
     return "run" if os.lstat(full).st_dev == os.stat(folder).st_dev else "local"
 
 
-def recover(repo: Repo, claims: Claims) -> list[RepoPath]:
+def recover(
+    repo: Repo, claims: Claims, tell: Callable[[str], None] = lambda text: None
+) -> list[RepoPath]:
     """End what runs that were killed left running, put their outs back, and return which moved.
 
-    A run that is alive has a claim on its outs: those are left alone.
+    What somebody else claims meanwhile is left alone, and so is a file of git's where no stage has
+    an out any more. `tell` hears what became of each path, and where what lay there is now.
     """
     moved: list[RepoPath] = []
     for aside in left_behind(repo):
-        claim = claims.take(aside.paths, holder="mlx, putting back outs of a run that was killed")
+        try:
+            claim = claims.take(aside.paths)
+        except EnvironmentFailed:  # the run around this command has them: it put them back
+            continue
         if isinstance(claim, Claim):
             with claim:
                 end_orphans(aside.run)
-                moved += aside.put_back()
+                moved += _put_back(repo, aside, tell)
+    return moved
+
+
+def _put_back(repo: Repo, aside: Aside, tell: Callable[[str], None]) -> list[RepoPath]:
+    strange = [path for path in aside.paths if path not in repo.declared.outs]
+    in_git = repo.git.tracked(strange) if strange else []
+    trash = new_trash(repo)
+    for path in aside.give_away(map(RepoPath, in_git), trash):
+        tell(
+            f"{display(path)} was set aside by a run that was killed, and git has a file there "
+            f"now: the last out is in {trash}"
+        )
+    moved = aside.put_back()
+    for path in moved:
+        place = aside.left[path]
+        kept = f"; what lay there is {place}" if os.path.lexists(place) else ""
+        tell(f"put back after a run that was killed: {display(path)}{kept}")
     return moved
 
 
 def left_behind(repo: Repo, run: str = "") -> list[Aside]:
-    """Return what other runs than `run` have set aside, or had when they were killed."""
+    """Return what runs that were killed had set aside; `run` is one that is known to be alive."""
     try:
-        names = sorted(os.listdir(repo.worktree_file(MANIFESTS)))
+        names = sorted(os.listdir(repo.worktree_file(MANIFESTS_FOLDER)))
     except FileNotFoundError:
         return []
+    # What a killed writer left is no manifest, even if it is whole: nothing had moved yet.
+    names = [name for name in names if not name.startswith(TEMP_PREFIX)]
     names = [name for name in names if not run or not name.startswith(f"{run}.")]
-    return [aside for name in names if (aside := _read(repo, name))]
+    found = [aside for name in names if (aside := _read(repo, name))]
+    return [aside for aside in found if not is_alive(repo, aside.run)]
 
 
 def _read(repo: Repo, name: str) -> Aside | None:
-    path = repo.worktree_file(os.path.join(MANIFESTS, name))
+    path = repo.worktree_file(os.path.join(MANIFESTS_FOLDER, name))
     try:
         with open(path, "rb") as stream:
             value = parse_json(stream.read(), source=path)
         slots = [Slot(check_path(out), home) for out, home in value["outs"]]
         return Aside(repo, value["run"], value["stage"], slots)
     except (OSError, MlxError, KeyError, TypeError, ValueError):
-        return None  # a temporary file of a writer that was killed: then nothing had moved yet
+        return None  # settled meanwhile, or cut short by a power cut: it was not flushed then

@@ -5,11 +5,13 @@ from __future__ import annotations
 import enum
 import time
 
-from mlxrepo.paths import RepoPath
+from mlxrepo.paths import RepoPath, display
 from mlxrepo.pipeline.action import Action
 from mlxrepo.pipeline.aside import left_behind, recover
-from mlxrepo.repo.claims import LOOK_SECONDS, Claim, Held, Units
-from mlxrepo.repo.repo import Repo
+from mlxrepo.pipeline.inputs import Inputs
+from mlxrepo.repo.claims import LOOK_SECONDS, Claim, Held, Units, allow_many
+from mlxrepo.repo.stage import Stage
+from mlxrepo.repo.update import modified, update_tracked
 
 MANY = 128  # claims that wait for their record to be written; each is some open files
 
@@ -30,16 +32,19 @@ class StageClaims:
     It lasts until the record is on disk: whoever waited for it then finds the stage up to date.
     """
 
-    def __init__(self, repo: Repo, run: str):
-        self._repo = repo
+    def __init__(self, inputs: Inputs, run: str, what: str = "mlx repro"):
+        self._inputs = inputs
+        self._repo = repo = inputs.repo
         self._run = run
-        self._claims = repo.claims("mlx repro", run)
+        allow_many()
+        self._claims = repo.claims(what, run)
         declared = repo.declared
         data = [artifact.path for artifact in declared.artifacts.values()]
         self._units = Units([*declared.outs, *data])
         self._mine: dict[str, Claim] = {}
         self._recorded: list[str] = []
-        self._waiting: list[str] = []
+        self._edited: set[str] = set()
+        self._waiting: dict[str, Held] = {}
         self._look_at = 0.0
 
     def take(self, action: Action) -> Found | Held:
@@ -47,30 +52,63 @@ class StageClaims:
 
         What another has is waited for: `due` says when to try again. A stage has to be decided
         about anew (CHANGED) when another run wrote records since they were read, or was killed and
-        left something that is put back now.
+        left something that is put back now, or when data that it reads was edited.
 
         Raises:
             EnvironmentFailed: when it is a run that waits for this one.
         """
-        stage = action.stage
-        outs = self._units.touched(out.path for out in stage.outs)
-        read: list[RepoPath] = [dep.path for dep in action.deps]
-        read += [ref.file for ref in stage.params]
-        shared = self._units.touched(read)
-        found = self._claims.take(outs, shared, f"mlx repro, stage {stage.address}")
+        address = action.stage.address
+        outs, read = self._paths(action)
+        found = self._claims.take(outs, read, address)
         if isinstance(found, Held):
-            self._waiting.append(stage.address)
-            self._look_at = time.monotonic() + LOOK_SECONDS
+            self.wait_for(address, found)
             return found
-        left = [aside.paths for aside in left_behind(self._repo, self._run)]
-        is_left = not outs.isdisjoint(path for paths in left for path in paths)
-        if is_left or not self._repo.is_observed_now:
+        touched = {*outs, *read}
+        is_left = any(not touched.isdisjoint(a.paths) for a in left_behind(self._repo, self._run))
+        edited = self._record_edited(action)
+        if is_left or edited or not self._repo.is_observed_now:
             found.release()
             if is_left:
-                recover(self._repo, self._claims)
+                recover(self._repo, self._claims, self._inputs.progress.note)
             return CHANGED
-        self._mine[stage.address] = found
+        self._mine[address] = found
         return CLAIMED
+
+    def _record_edited(self, action: Action) -> bool:
+        """Record data that was edited since the run began: what is read has to be in the store.
+
+        Once for a stage: what never holds still is found changed when the stage has run.
+        """
+        edited = self._inputs.edited(action)
+        if not edited or action.stage.address in self._edited:
+            return False
+        self._edited.add(action.stage.address)
+        keep = self._inputs.allow_missing
+        found = modified(self._repo, edited, keep_deleted=keep)
+        for tracked in found:
+            update_tracked(self._repo, tracked, tracked.path, keep_deleted=keep)
+            self._inputs.progress.note(f"recorded first: {display(tracked.path)} had changed")
+        return bool(found)
+
+    def _paths(self, action: Action) -> tuple[list[RepoPath], set[RepoPath]]:
+        """Return what a stage writes, and itself, for there may be no outs; and what it reads."""
+        stage = action.stage
+        outs = sorted(self._units.touched(out.path for out in stage.outs))
+        read: list[RepoPath] = [dep.path for dep in action.deps]
+        read += [ref.file for ref in stage.params]
+        return [*outs, RepoPath(f"stage:{stage.address}")], self._units.touched(read)
+
+    def maker_at_work(self, stage: Stage) -> Held | None:
+        """Return an input of a stage that another is making just now: it is missing until then."""
+        for path in self._units.touched(dep.path for dep in stage.deps):
+            if holder := self._claims.holder(path):
+                return Held(path, holder, alone=False)
+        return None
+
+    def wait_for(self, address: str, held: Held) -> None:
+        """Take note that a stage waits."""
+        self._waiting[address] = held
+        self._look_at = time.monotonic() + LOOK_SECONDS
 
     @property
     def is_waiting(self) -> bool:
@@ -81,12 +119,19 @@ class StageClaims:
         """Return the stages that wait, when it is time to look at them again."""
         if time.monotonic() < self._look_at:
             return []
-        waiting, self._waiting = self._waiting, []
-        return waiting
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        if self._repo.is_observed_now:  # else what was waited for may be done already
+            due = [a for a, held in self._waiting.items() if self._claims.is_free(held)]
+        else:
+            due = list(self._waiting)
+        for address in due:
+            del self._waiting[address]
+        return due
 
     def share(self, address: str) -> None:
-        """Let others read what a stage has made."""
-        self._mine[address].share()
+        """Let others read what a stage has made, or what was restored."""
+        if address in self._mine:
+            self._mine[address].share()
 
     def recorded(self, address: str) -> None:
         """Take note that a stage's record waits to be written."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mlxrepo.errors import InputError
@@ -124,8 +123,7 @@ def sentence(reasons: Sequence[Reason]) -> str:
     return ", ".join(listed) + (f" and {more} more" if more > 0 else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What to do about an action and why; `result` is what is known to come out of it."""
 
     action: Action
@@ -146,11 +144,14 @@ def decide(
     cached: Callable[[], Sequence[Result]],
     is_stored: Callable[[Entry], bool],
     rules: Rules = DEFAULT,
+    *,
+    sound: bool = True,
 ) -> Decision:
     """Decide about one stage whose inputs are known.
 
-    `present` is what lies at each out now; `cached` gives the results known for the action's key,
-    best first; a result is usable only if every one of its objects is stored.
+    `sound` is false for a record that was changed by hand: it does not count. `present` is what
+    lies at each out now; `cached` gives the results known for the action's key, best first; a
+    result is usable only if every one of its objects is stored.
     """
     stage = action.stage
     if stage.address in rules.forced:
@@ -159,7 +160,9 @@ def decide(
         return Decision(action, RUN, (Reason("always"),))
     reasons = differences(action, record)
     known: list[Result] = []
-    if record is not None and record.key == action.key:
+    if record is not None and not sound:
+        reasons = (Reason("key", "", record.key, action.key),)
+    elif record is not None and record.key == action.key:
         known = [as_result(record)]
         reasons = (*_unsettled(record), *_lost_outs(record.outs, present, rules))
         if not reasons:

@@ -36,13 +36,6 @@ from mlxrepo.repo.lockfile import StageRecord
 from mlxrepo.repo.stage import Stage
 
 
-def new_run_id() -> str:
-    """Return a name for a run: names sort as runs began, to 4 ms, and show the second in UTC."""
-    now = time.time()
-    second = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
-    return f"{second}-{int(now % 1 * 256):02x}{os.urandom(3).hex()}"
-
-
 class Engine:
     """One run: brings stages up to date and tells the listener."""
 
@@ -54,13 +47,13 @@ class Engine:
         *,
         jobs: int = 1,
         keep_going: bool = False,
-        run_id: str = "",
+        run_id: str,
     ):
         self.judge = judge
         self.repo = judge.repo
         self.graph = graph
         self.listener = listener
-        self.run_id = run_id or new_run_id()
+        self.run_id = run_id
         self.reports: list[StageReport] = []
         self._jobs = jobs
         self._keep_going = keep_going
@@ -71,7 +64,7 @@ class Engine:
         self._running: dict[Future[Finished], Job] = {}
         self._decided: dict[str, Decision] = {}  # to run, when their turn comes
         self._no_device_until = 0.0
-        self._claimed = StageClaims(self.repo, self.run_id)
+        self._claimed = StageClaims(judge.inputs, self.run_id)
         self._told: dict[str, str] = {}
 
     def run(self, addresses: Iterable[str]) -> list[StageReport]:
@@ -80,6 +73,12 @@ class Engine:
         A failed stage blocks what needs it; the others are started if the run is to keep going.
         """
         addresses = list(addresses)
+        self._standing = Standing(self.graph, self.judge)
+        self.listener(Event("begin", "", str(len(addresses))))
+        if all(self.judge.is_settled(self.graph.stages[address]) for address in addresses):
+            for address in addresses:
+                self._end(StageReport(address, UP_TO_DATE))
+            return self.reports
         stages = [self.graph.stages[address] for address in addresses]
         self._hider = Hider(self.repo, stages)
         gpus = any(stage.resources.gpus for stage in stages)
@@ -87,9 +86,7 @@ class Engine:
         there = len(self._devices.all) if self._devices else 0
         self._totals = totals(stages, self.repo.settings, self._jobs, there)
         upstream = {s.address: () if s.frozen else self.graph.upstream[s.address] for s in stages}
-        self._standing = Standing(self.graph, self.judge)
         self._schedule = Schedule(addresses, upstream, self._totals)
-        self.listener(Event("begin", "", str(len(addresses))))
         with self._clean_end():
             while self._step():
                 pass
@@ -185,7 +182,7 @@ class Engine:
         self._commit()
         self._flush()
         if not self.repo.is_observed_now:
-            self.repo.forget()
+            self.repo.forget_observed()  # what is declared stays as the run began
         self.judge.reload()
 
     # deciding
@@ -211,6 +208,11 @@ class Engine:
             self._note_known(decision)
         except MlxError as error:
             self._claimed.release(stage.address)
+            held = self._claimed.maker_at_work(stage)
+            if held is not None:
+                self._tell_wait(stage.address, str(held))
+                self._claimed.wait_for(stage.address, held)
+                return
             self._fail(StageReport(stage.address, "failed", error=error))
             return
         outcome = "restored" if decision.word == RESTORE else UP_TO_DATE
@@ -235,6 +237,7 @@ class Engine:
         record = (
             known if stage.frozen and known else make_record(self.repo, decision.action, result)
         )
+        self._claimed.share(stage.address)
         self._note(stage, record, same_roles=same_roles)
         if not stage.frozen:
             self.judge.settle(stage, record)
@@ -356,10 +359,12 @@ class Engine:
 
     def _keep(self, done: Done) -> StageReport:
         decision, stage = done.job.decision, done.job.stage
+        self._recorder.note(stage, done.record)
         if not stage.always_changed and not any(out.persist for out in stage.outs):
             action = decision.action
             self.judge.actions.put(action.key, action.describe(), done.result)
-        self._recorder.note(stage, done.record)
+        else:  # only the record will know that it ran
+            self._recorder.flush()
         self._claimed.recorded(stage.address)
         return done.job.report("ran", done.finished, notes=done.job.succeed())
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
@@ -146,6 +145,8 @@ def _ask(path: str, folder: str) -> str | None:
 
 def find_python() -> str | None:
     """Return the path of the python that commands find; None: there is none."""
+    import shutil  # `status` asks for no interpreter, mostly
+
     return shutil.which("python") or shutil.which("python3")
 
 

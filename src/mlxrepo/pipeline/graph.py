@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mlxrepo.errors import InputError
 from mlxrepo.globs import concerns, fixed_folder
@@ -12,8 +12,7 @@ from mlxrepo.repo.declared import Declared
 from mlxrepo.repo.stage import Stage
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(NamedTuple):
     """Stages in topological order, each with the stages it needs directly."""
 
     stages: Mapping[str, Stage]

@@ -18,10 +18,10 @@ from mlxrepo.pipeline.action import Action
 from mlxrepo.pipeline.environment import INTERPRETERS, Interpreter, digests
 from mlxrepo.pipeline.patterns import matching
 from mlxrepo.progress import SILENT, Progress
-from mlxrepo.repo.declared import lock_path
+from mlxrepo.repo.declared import SECTIONS, lock_path
 from mlxrepo.repo.git import clean_environment
 from mlxrepo.repo.lockfile import Input, Output, StageRecord
-from mlxrepo.repo.observed import Tracked
+from mlxrepo.repo.observed import Tracked, counting
 from mlxrepo.repo.placed import Placed
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.stage import Dep, Environment, ParamRef, Stage
@@ -41,6 +41,7 @@ class Inputs:
 
     def __init__(self, repo: Repo, *, progress: Progress = SILENT, allow_missing: bool = False):
         self.repo = repo
+        self.progress = progress
         self.allow_missing = allow_missing
         self.interpreter = Interpreter(repo.worktree_file(INTERPRETERS), repo.root)
         self.scan = repo.scan(progress=progress)
@@ -66,7 +67,11 @@ class Inputs:
     @cached_property
     def _tracked(self) -> dict[RepoPath, Tracked]:
         known: dict[RepoPath, Tracked] = {}
-        for tracked in self.repo.observed.tracked():
+        declared = self.repo.declared
+        recorded = list(self.repo.observed.tracked())
+        for tracked in counting(
+            recorded, lambda: declared.stages.keys() | declared.artifacts.keys()
+        ):
             self._track(tracked, known)
         return known
 
@@ -168,6 +173,17 @@ class Inputs:
                 with contextlib.suppress(InputError):
                     found.update(self.paths(dep, action.stage))
         return sorted(found - before)
+
+    def edited(self, action: Action) -> list[Tracked]:
+        """Return the tracked data that an action reads otherwise than it is recorded."""
+        read, found = self.scan.tree, []
+        for dep in action.deps:
+            for tracked, part in self.parts(dep.path):
+                below = part[len(tracked.path) + 1 :], part[len(dep.path) + 1 :]
+                recorded = find(read, tracked.entry, below[0])
+                if tracked.role in SECTIONS and not same(recorded, find(read, dep.entry, below[1])):
+                    found.append(tracked)
+        return found
 
     # dependencies
 

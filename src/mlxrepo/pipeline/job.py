@@ -18,7 +18,7 @@ from mlxrepo.pipeline.executor import Finished, LocalExecutor, Task
 from mlxrepo.pipeline.inputs import Inputs
 from mlxrepo.pipeline.report import StageReport
 from mlxrepo.pipeline.restore import bring_inputs
-from mlxrepo.repo.claims import RUN_VARIABLE
+from mlxrepo.repo.claims import CHAIN_VARIABLE, RUN_VARIABLE
 from mlxrepo.repo.layout import LOG_FILE, RUNS_FOLDER, stage_folder
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.stage import Stage
@@ -231,6 +231,10 @@ def _environment(
     found.setdefault("PYTHONUNBUFFERED", "1")
     found["MLXREPO_STAGE"] = stage.address
     found[RUN_VARIABLE] = run
+    around = found.get(CHAIN_VARIABLE)
+    found[CHAIN_VARIABLE] = (
+        f"{around}:{run}/{stage.address}" if around else f"{run}/{stage.address}"
+    )
     return found | (lease.environment if lease else {})
 
 

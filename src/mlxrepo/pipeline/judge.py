@@ -18,6 +18,7 @@ from mlxrepo.pipeline.decide import (
 )
 from mlxrepo.pipeline.inputs import Inputs
 from mlxrepo.pipeline.settled import Settled
+from mlxrepo.pipeline.sound import has_its_key, has_its_metrics
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.layout import ACTIONS_FOLDER, LOCK_FILE
 from mlxrepo.repo.lockfile import StageRecord, parse_lock
@@ -104,13 +105,25 @@ class Judge:
             InputError: when an input is nowhere, or an out of a frozen stage.
         """
         record = self.records.get(stage.address)
-        present = {out.path: self.inputs.scan.entry(out.path) for out in stage.outs}
+        outs = {out.path for out in stage.outs}
+        if stage.frozen and record is not None:  # it keeps what was recorded, whatever is declared
+            outs |= {out.path for out in record.outs}
+        present = {path: self.inputs.scan.entry(path) for path in outs}
         if stage.frozen:
             action = _as_recorded(stage, record)
             return decide_frozen(action, record, present, self._is_stored, self._rules)
         action = self.inputs.action(stage, record)
+        sound = record is None or (
+            has_its_key(record) and has_its_metrics(record, self.repo, self.inputs.scan)
+        )
         decision = decide(
-            action, record, present, lambda: self._known(action), self._is_stored, self._rules
+            action,
+            record,
+            present,
+            lambda: self._known(action),
+            self._is_stored,
+            self._rules,
+            sound=sound,
         )
         if decision.word == UP_TO_DATE and record:
             self._settled.note(stage, record)
@@ -128,7 +141,7 @@ class Judge:
         recorded = [
             as_result(record)
             for record in reversed(self._by_key.get(action.key, []))
-            if not record.state  # that is no run of this action
+            if not record.state and has_its_key(record)  # else it is no run of this action
         ]
         results = self.actions.get(action.key)
         if not recorded and len({result.content for result in results}) > 1:

@@ -23,7 +23,7 @@ UNKNOWN = "not seeded random numbers, the number of threads, or the time"
 _NUMBER = re.compile(rb"[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?")
 _TIME = re.compile(
     rb"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?|\b\d\d:\d\d:\d\d(?:\.\d+)?\b"
-    rb"|\b1[5-9]\d{8}(?:\.\d+)?\b|\b1[5-9]\d{11}\b"
+    rb"|\b1[5-9]\d{8}(?:\.\d+|\d{3}|\d{6}|\d{9})?\b"
 )
 
 
@@ -76,4 +76,8 @@ def _cause_in_text(old: bytes, new: bytes) -> str:
 
 
 def _is_near(one: bytes, other: bytes) -> bool:
+    if one == other:
+        return True
+    if one.lstrip(b"+-").isdigit() and other.lstrip(b"+-").isdigit():
+        return False  # whole numbers are counted, not added up in some order
     return math.isclose(float(one), float(other), rel_tol=NEAR, abs_tol=1e-12)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from mlxrepo.errors import MlxError
 from mlxrepo.pipeline.accepted import Standing
 from mlxrepo.pipeline.decide import BLOCKED, MAY_RUN, RESTORE, RUN, UP_TO_DATE, Reason
-from mlxrepo.pipeline.earlier import EarlierRuns
 from mlxrepo.pipeline.graph import Graph
 from mlxrepo.pipeline.judge import Judge
 from mlxrepo.pipeline.report import StageReport, with_standing
+
+if TYPE_CHECKING:  # `status` needs no journal
+    from mlxrepo.pipeline.earlier import EarlierRuns
 
 
 def preview(

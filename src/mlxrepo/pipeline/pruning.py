@@ -17,12 +17,12 @@ from mlxrepo.codec import canonical, parse_json
 from mlxrepo.errors import MlxError
 from mlxrepo.files import remove_any, write_atomic
 from mlxrepo.pipeline.alive import is_alive
-from mlxrepo.pipeline.aside import MANIFESTS
 from mlxrepo.pipeline.journal import run_names
 from mlxrepo.repo.layout import (
     ENVIRONMENTS_FOLDER,
     FAILED_FOLDER,
     JOURNAL_FILE,
+    MANIFESTS_FOLDER,
     RUNS_FOLDER,
     SIZES_FILE,
     WORKTREE_FOLDER,
@@ -139,7 +139,7 @@ def _waiting(repo: Repo) -> set[str]:
     found = set()
     for place in places:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            names = os.listdir(os.path.join(place, WORKTREE_FOLDER, MANIFESTS))
+            names = os.listdir(os.path.join(place, WORKTREE_FOLDER, MANIFESTS_FOLDER))
             found |= {name.partition(".")[0] for name in names}
     return found
 

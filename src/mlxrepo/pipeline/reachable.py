@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
-from mlxrepo.codec import canonical
-from mlxrepo.hashing import ACTION_CONTEXT, Oid, keyed_oid
-from mlxrepo.pipeline.action import FORMAT
+from mlxrepo.hashing import Oid
 from mlxrepo.pipeline.actioncache import ActionCache, Result
+from mlxrepo.pipeline.sound import describe_record, has_its_key
 from mlxrepo.repo.lockfile import StageRecord
-
-
-def describe_record(record: StageRecord) -> dict[str, Any]:
-    """Return what the key of a record was made of, as `Action.describe` gives it."""
-    return {
-        "format": FORMAT,
-        "cmd": list(record.cmd),
-        "wdir": record.wdir,
-        "deps": sorted([dep.path, dep.entry.kind, dep.entry.oid] for dep in record.deps),
-        "params": record.params,
-        "environment": record.environment,
-        "outs": sorted(out.path for out in record.outs),
-    }
 
 
 def keep_results(actions: ActionCache, records: Iterable[StageRecord]) -> int:
@@ -33,9 +18,9 @@ def keep_results(actions: ActionCache, records: Iterable[StageRecord]) -> int:
     """
     kept = 0
     for record in records:
-        action = describe_record(record)
-        if record.state or keyed_oid(ACTION_CONTEXT, canonical(action)) != record.key:
+        if record.state or not has_its_key(record):
             continue
-        actions.put(Oid(record.key), action, Result(record.outs, record.metrics))
+        result = Result(record.outs, record.metrics)
+        actions.put(Oid(record.key), describe_record(record), result)
         kept += 1
     return kept

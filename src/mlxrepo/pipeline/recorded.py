@@ -6,7 +6,6 @@ So that a clone without the data, and without mlx's store, can say what is stale
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import Any
 
 from mlxrepo.errors import CannotDecide, ObjectMissing
@@ -42,7 +41,7 @@ class RecordedInputs(Inputs):
         """
         found = super().action(stage, record)
         known = record.environment if record else {}
-        return replace(found, environment=_as_recorded(found.environment, known))
+        return found._replace(environment=_as_recorded(found.environment, known))
 
     def entry(self, path: RepoPath) -> Entry | None:
         """Return what counts at a path.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from mlxrepo.paths import RepoPath
@@ -61,7 +62,10 @@ def make_record(repo: Repo, action: Action, result: Result) -> StageRecord:
     """
     entries = {out.path: out.entry for out in result.outs}
     metrics = {
-        out.path: dict(result.metrics.get(out.path) or read_numbers(repo, out.path))
+        # Read again, for a known result may be of a record whose numbers a hand has changed.
+        out.path: read_numbers(repo, out.path)
+        if os.path.exists(repo.full(out.path))
+        else dict(result.metrics.get(out.path, {}))
         for out in action.stage.outs
         if out.kind == "metric" and entries[out.path].kind != "tree"
     }

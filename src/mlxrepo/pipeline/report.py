@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from mlxrepo.errors import MlxError
 from mlxrepo.pipeline.decide import UP_TO_DATE, Decision, Reason, sentence
 
 
-@dataclass(frozen=True, slots=True)
-class StageReport:
+class StageReport(NamedTuple):
     """What was done about one stage.
 
     Outcome is up-to-date, restored, ran, failed, blocked (something it needs failed) or skipped
@@ -41,14 +40,13 @@ def with_standing(report: StageReport, standing: tuple[Reason, ...]) -> StageRep
         return report
     if report.outcome == UP_TO_DATE:
         reasons = (*report.reasons, *standing)
-        return replace(report, reasons=reasons, why=sentence(reasons))
+        return report._replace(reasons=reasons, why=sentence(reasons))
     if report.outcome in ("ran", "restored"):
-        return replace(report, notes=(*report.notes, *map(str, standing)))
+        return report._replace(notes=(*report.notes, *map(str, standing)))
     return report
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something a listener may show: kind is begin, start, line, note or end.
 
     A run begins with the number of its stages as text; with the start of a stage comes what was

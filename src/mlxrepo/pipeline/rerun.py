@@ -20,6 +20,8 @@ from mlxrepo.pipeline.report import Event, Listener
 from mlxrepo.repo.claims import LOOK_SECONDS, Held
 from mlxrepo.repo.stage import Stage
 
+CHECKED = "checked"  # the outcome: nothing was made that stays
+
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
@@ -36,7 +38,7 @@ def rerun(judge: Judge, decision: Decision, run: str, listener: Listener) -> Rer
         StageFailed: when it fails, or an input changes meanwhile.
         Refused: when records changed meanwhile.
     """
-    claims = StageClaims(judge.repo, run)
+    claims = StageClaims(judge.inputs, run, "mlx verify")
     executor = LocalExecutor(1)
     try:
         _claim(claims, decision, listener)
@@ -73,7 +75,7 @@ def _play(job: Job, executor: LocalExecutor, judge: Judge, listener: Listener) -
         raise
     finally:
         job.give_up()
-    listener(Event("end", stage.address, report=job.report("ran", finished)))
+    listener(Event("end", stage.address, report=job.report(CHECKED, finished)))
     return Rerun(result, job.left)
 
 

@@ -120,8 +120,6 @@ def _print(stage: Stage, record: StageRecord) -> str:
         [out[:3] for out in stage.outs],
         stage.shell,
         stage.env,
-        record.key,
-        record.state,
-        [(out.path, out.kind, out.cache, out.entry.oid) for out in record.outs],
+        record,
     )
     return fingerprint(repr(parts).encode("utf-8", "surrogateescape")).hex()

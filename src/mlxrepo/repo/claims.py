@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import resource
 import time
 from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
@@ -25,14 +26,17 @@ from mlxrepo.paths import RepoPath, ancestors, display
 
 LOOK_SECONDS = 0.25  # at what others hold
 RUN_VARIABLE = "MLXREPO_RUN"  # set for commands: the run that started them
-_NAME_MAX = 300
+CHAIN_VARIABLE = "MLXREPO_CHAIN"  # and all runs around them: RUN/STAGE:RUN/STAGE
+SOMEBODY = "another mlx"
+_READ_MAX = 1 << 16
 
 
 class Held(NamedTuple):
-    """A path that somebody else has, and who."""
+    """A path that somebody else has, and who; `alone`: it was wanted without other readers."""
 
     path: RepoPath
     holder: str
+    alone: bool = True
 
     def __str__(self) -> str:
         what = display(self.path) if self.path else "this worktree"
@@ -73,20 +77,22 @@ class Claim:
 
 
 class Claims:
-    """The claims of one worktree; `holder` is what others are told, `run` the run that asks."""
+    """The claims of one worktree; `what` is what others are told, `run` the run that asks."""
 
-    def __init__(self, folder: str, holder: str, run: str = ""):
+    def __init__(self, folder: str, what: str, run: str = ""):
         self._folder = folder
-        self._holder = holder
+        self._what = what
         self._run = run
 
     def take(
         self,
         exclusive: Collection[RepoPath],
         shared: Collection[RepoPath] = (),
-        holder: str = "",
+        stage: str = "",
     ) -> Claim | Held:
         """Claim paths without waiting; return what is in the way when one cannot be had.
+
+        `stage` is the one that they are claimed for.
 
         Raises:
             EnvironmentFailed: when it is the run that this command is a part of that has it.
@@ -97,14 +103,14 @@ class Claims:
             for path in exclusive:
                 place = self._place(path)
                 claim._exclusive[place] = self._lock(place, fcntl.LOCK_EX)
-                self._sign(claim._exclusive[place], holder)
+                self._sign(claim._exclusive[place], stage, alone=True)
             for path in set(shared).difference(exclusive):
                 place = self._place(path)
                 claim._shared[place] = self._lock(place, fcntl.LOCK_SH)
-                self._sign(claim._shared[place], holder)
+                self._sign(claim._shared[place], stage, alone=False)
         except BlockingIOError:
             claim.release()
-            return self._held(path)
+            return self._held(path)._replace(alone=path in exclusive)
         except BaseException:
             claim.release()
             raise
@@ -139,10 +145,24 @@ class Claims:
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return _signature(fd)[1]
+            return _name(_signatures(fd))
         finally:
             os.close(fd)
         return ""
+
+    def is_free(self, held: Held) -> bool:
+        """Say whether what was in the way is out of it now."""
+        try:
+            fd = os.open(self._place(held.path), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return True
+        try:
+            fcntl.flock(fd, (fcntl.LOCK_EX if held.alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(fd)
+        return True
 
     def _place(self, path: str) -> str:
         return os.path.join(self._folder, fingerprint(os.fsencode(path)).hex())
@@ -166,36 +186,56 @@ class Claims:
                 raise
             os.close(fd)
 
-    def _sign(self, fd: int, holder: str) -> None:
-        """Write down who holds it: of several readers the last one."""
-        line = f"{os.getpid()} {self._run or '-'} {holder or self._holder}"[:_NAME_MAX]
+    def _sign(self, fd: int, stage: str, *, alone: bool) -> None:
+        """Write down who holds it: a line for each that has held it since somebody had it alone."""
+        what = f"{self._what}, stage {stage}" if stage else self._what
+        line = "\t".join((str(os.getpid()), f"{self._run}/{stage}", what))
         with contextlib.suppress(OSError):  # a full disk: then nobody learns who
-            os.pwrite(fd, os.fsencode(line).ljust(_NAME_MAX), 0)
+            if alone:
+                os.ftruncate(fd, 0)
+            os.lseek(fd, 0, os.SEEK_END)
+            os.write(fd, os.fsencode(f"{line}\n"))
 
     def _held(self, path: RepoPath) -> Held:
         try:
             fd = os.open(self._place(path), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            return Held(path, "another mlx")
+            return Held(path, SOMEBODY)
         try:
-            run, name = _signature(fd)
+            lines = _signatures(fd)
         finally:
             os.close(fd)
-        if run and run == os.environ.get(RUN_VARIABLE):
+        around = os.environ.get(CHAIN_VARIABLE, "").split(":")
+        waits = [line[2] for line in lines if line[1] in around]
+        if waits:
             raise EnvironmentFailed(
-                f"{display(path)} is in use by {name}, which started this command and waits for it",
+                f"{Held(path, waits[0])}, which started this command and waits for it",
                 hint="a stage cannot bring about itself, or change what it reads: take this "
                 "command out of it",
             )
-        return Held(path, name)
+        return Held(path, _name(lines))
 
 
-def _signature(fd: int) -> tuple[str, str]:
-    """Return the run and the name of who signed a file."""
-    words = os.pread(fd, _NAME_MAX, 0).decode("utf-8", "replace").split(" ", 2)
-    if len(words) < 3 or not words[2].strip():
-        return "", "another mlx"
-    return words[1].strip("-"), f"process {words[0]} ({words[2].strip()})"
+def _signatures(fd: int) -> list[list[str]]:
+    """Return who signed a file, as process, run and stage, and what to call it."""
+    text = os.pread(fd, _READ_MAX, 0).decode("utf-8", "replace")
+    lines = [line.split("\t") for line in text.split("\n")]
+    return [line for line in lines if len(line) == 3 and line[0].isdecimal()]
+
+
+def _name(lines: list[list[str]]) -> str:
+    """Name the last holder whose process is there."""
+    for pid, _, what in reversed(lines):
+        if os.path.exists(f"/proc/{pid}") or not os.path.exists("/proc"):
+            return f"process {pid} ({what})"
+    return SOMEBODY
+
+
+def allow_many() -> None:
+    """Let this process have as many files open as it may: a stage can read thousands of paths."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # where "as many" is more than the system has
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Units:

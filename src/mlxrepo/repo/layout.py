@@ -25,6 +25,7 @@ STAT_CACHE = "stat.sqlite"
 PLACED_FILE = "placed.json"
 MUTEX_FILE = "mutex"
 CLAIMS_FOLDER = "claims"
+MANIFESTS_FOLDER = "aside"
 
 # In the folder of runs, and in that of one run.
 ENVIRONMENTS_FOLDER = "environments"

@@ -195,7 +195,7 @@ def _check_header(line: Line, source: str) -> None:
 
 
 def _restore(source: str) -> str:
-    return f"git checkout -- {source}, or mlx repro / mlx add to record it anew"
+    return f"git checkout -- {source}; or delete it, and mlx repro and mlx add record it anew"
 
 
 def _parse_line(line: Line, source: str) -> Any:

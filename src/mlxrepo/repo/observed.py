@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import NamedTuple
 
 from mlxrepo.paths import RepoPath, is_inside, parent
@@ -62,6 +62,18 @@ class Observed(NamedTuple):
         """Return the tracked path that is `path` or holds it."""
         found = [item for item in self.tracked() if is_inside(path, item.path)]
         return max(found, key=lambda item: len(item.path), default=None)
+
+
+def counting(tracked: list[Tracked], declared: Callable[[], Container[str]]) -> list[Tracked]:
+    """Return what counts where two records name one path: that of what is `declared`.
+
+    A renamed stage leaves its old record until everything is run, and a merge may bring one back.
+    """
+    if len({item.path for item in tracked}) == len(tracked):
+        return tracked
+    known = declared()
+    ordered = sorted(tracked, key=lambda item: item.address in known)
+    return list({item.path: item for item in ordered}.values())
 
 
 def observe(sources: Mapping[str, bytes]) -> Observed:

@@ -16,6 +16,7 @@ from mlxrepo.files import Stat, stat_of
 from mlxrepo.paths import ROOT, RepoPath, display, parent
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo import gitignore, layout, parsed
+from mlxrepo.repo.checkedlock import read_records
 from mlxrepo.repo.claims import Claim, Claims, Held
 from mlxrepo.repo.declared import Declared, declare, parse_file
 from mlxrepo.repo.git import Git, GitDirs, find
@@ -89,6 +90,12 @@ class Repo:
     def worktree_file(self, name: str) -> str:
         """Return a file of this worktree's own state."""
         return os.path.join(self.git_dir, layout.WORKTREE_FOLDER, name)
+
+    @property
+    def has_manifests(self) -> bool:
+        """Say whether outs are set aside: a stage is running, or was when its mlx was killed."""
+        folder = self.worktree_file(layout.MANIFESTS_FOLDER)
+        return os.path.isdir(folder) and bool(os.listdir(folder))
 
     def shared(self, *names: str) -> str:
         """Return a path beside the store, shared by all worktrees."""
@@ -170,7 +177,8 @@ class Repo:
         """What the workspace's lockfiles say."""
         paths = [self._lock_beside(path) for path in self.project_paths]
         self._lock_stats = {path: self._lock_stat(path) for path in paths}
-        return observe({p: self.read(p) for p, found in self._lock_stats.items() if found})
+        there = [path for path, found in self._lock_stats.items() if found]
+        return Observed({path: read_records(self.read(path), path, self.cache) for path in there})
 
     @property
     def is_observed_now(self) -> bool:
@@ -179,11 +187,14 @@ class Repo:
             return False
         return all(self._lock_stat(path) == found for path, found in self._lock_stats.items())
 
+    def forget_observed(self) -> None:
+        """Read the lockfiles anew at the next question."""
+        self.__dict__.pop("observed", None)
+
     def _lock_stat(self, path: RepoPath) -> Stat | None:
-        try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return stat_of(os.stat(self.full(path)))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        return None
 
     @staticmethod
     def _lock_beside(project_file: str) -> RepoPath:

@@ -20,7 +20,7 @@ from mlxrepo.nearest import nearest
 from mlxrepo.paths import RepoPath, ancestors, display, from_user, is_inside
 from mlxrepo.repo.declared import Declared
 from mlxrepo.repo.layout import PROJECT_FILE
-from mlxrepo.repo.observed import Observed, Tracked
+from mlxrepo.repo.observed import Observed, Tracked, counting
 from mlxrepo.repo.stage import SIGN, fit_item
 
 PREFIXES = ("data", "feature", "model", "exp")
@@ -107,7 +107,9 @@ def resolve_tracked(
     Raises:
         InputError: when a target means nothing that is recorded.
     """
-    tracked = list(observed.tracked())
+    tracked = counting(
+        list(observed.tracked()), lambda: declared().stages.keys() | declared().artifacts.keys()
+    )
     texts = list(texts)
     if not texts:
         return [(item, item.path) for item in tracked]
