@@ -29,6 +29,7 @@ from mlxrepo.store.tree import Entry
 from mlxrepo.store.tree import children as nodes_below
 
 GAP = 256 << 10  # bytes between two objects that are read along rather than asked for twice
+PARTS_AT_ONCE = 4  # of a large file; each is in memory
 READ_MAX = 4 << 20  # bytes of one read
 
 
@@ -167,7 +168,7 @@ class Fetch:
             receive(
                 self._store, oid, spot.size,
                 lambda start, end: door.read_range(file, start, end),
-                self._jobs, self._progress.advance,
+                min(self._jobs, PARTS_AT_ONCE), self._progress.advance,
             )  # fmt: skip
         except FileNotFoundError:
             self.done.missing[spot.key] = self._paths[spot.key]
