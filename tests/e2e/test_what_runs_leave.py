@@ -138,6 +138,6 @@ def test_a_run_with_nothing_to_do_loads_nothing_of_the_journal(user: User) -> No
     done = user.shell("python", "-c", program)
     modules = set(done.stderr.split())
     assert "mlxrepo.pipeline.engine" in modules
-    rooms = ("alive", "packages", "pruning", "journal")
+    rooms = ("packages", "pruning", "journal")
     assert not modules & {"resource", *(f"mlxrepo.pipeline.{room}" for room in rooms)}
     assert sorted(os.listdir(user.path(".git/mlx/runs"))) == before

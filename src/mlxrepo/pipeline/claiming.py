@@ -36,7 +36,6 @@ class StageClaims:
         self._inputs = inputs
         self._repo = repo = inputs.repo
         self._run = run
-        allow_many()
         self._claims = repo.claims(what, run)
         declared = repo.declared
         data = [artifact.path for artifact in declared.artifacts.values()]
@@ -57,6 +56,8 @@ class StageClaims:
         Raises:
             EnvironmentFailed: when it is a run that waits for this one.
         """
+        if not self._mine:
+            allow_many()
         address = action.stage.address
         outs, read = self._paths(action)
         found = self._claims.take(outs, read, address)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import resource
 import time
 from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
@@ -233,6 +232,8 @@ def _name(lines: list[list[str]]) -> str:
 
 def allow_many() -> None:
     """Let this process have as many files open as it may: a stage can read thousands of paths."""
+    import resource  # a run with nothing to do claims nothing
+
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):  # where "as many" is more than the system has
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
