@@ -138,6 +138,7 @@ class _Push:
             raise Damaged(
                 f"{len(bad)} objects on the remote {self._spec.name} are not what their names say, "
                 f"{oid_in(bad[0])[:12]} for one",
-                hint=f"delete the damaged files at {self._spec.shown} and push again",
+                hint=f"delete the damaged files at {self._spec.shown} with the indexes that name "
+                "them, and push again from a clone that has the objects",
             )
         return len(keys)
