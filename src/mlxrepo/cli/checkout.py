@@ -90,6 +90,7 @@ def _warn_of_missing(screen: Screen, done: CheckedOut) -> None:
         say(screen, f"  {display(path)}" + (f" ({lost} files)" if lost > 1 else ""))
     if len(done.missing) > SHOWN_MISSING:
         say(screen, f"  and {len(done.missing) - SHOWN_MISSING} more (--json lists all)")
+    say(screen, "mlx pull brings them from a remote")
 
 
 def _document(done: CheckedOut) -> dict[str, object]:

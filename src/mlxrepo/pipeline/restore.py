@@ -57,7 +57,7 @@ def bring_inputs(repo: Repo, paths: Iterable[RepoPath], inputs: Inputs) -> None:
             raise ObjectMissing(
                 f"{display(path)} is recorded but not here, and {len(lost)} of its objects are "
                 "not in the store of this clone",
-                hint="copy the file here from where it was added, or the objects into "
+                hint=f"mlx pull {display(path)} brings it from a remote; or copy the objects into "
                 f"{repo.store.root}",
             )
     for path, steps in absent:
