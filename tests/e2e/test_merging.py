@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
 import pytest
@@ -21,7 +22,7 @@ def shared(analyst: User) -> User:
 
 def with_driver(user: User) -> None:
     """Set up the driver by hand, as `mlx lock merge -h` says."""
-    user.git("config", "merge.mlx.driver", f"{MLX} lock merge %O %A %B %P")
+    user.git("config", "merge.mlx.driver", f"{shlex.quote(str(MLX))} lock merge %O %A %B %P")
 
 
 def on_branch(user: User, name: str, rounds: int, *add: str, **files: str) -> None:

@@ -15,6 +15,8 @@ from pipeline_project import Pipeline, is_gone, until
 
 from mlxrepo.commands.add import add
 
+PYTHON = shlex.quote(sys.executable)
+
 # Each stage notes that it ran; `slow` waits until it is let go on.
 PIPELINE = """
 stages:
@@ -199,7 +201,7 @@ def test_an_interrupt_ends_the_waiting(company: Company) -> None:
 
 
 def test_a_stage_that_runs_itself_is_told_and_waits_for_nobody(pipe: Pipeline) -> None:
-    pipe.one("python -m mlxrepo repro only && echo x > out", outs=["out"])
+    pipe.one(f"{PYTHON} -m mlxrepo repro only && echo x > out", outs=["out"])
     process = pipe.start("repro")
     _, talk = process.communicate(timeout=60)
     assert process.returncode == 4
@@ -208,7 +210,8 @@ def test_a_stage_that_runs_itself_is_told_and_waits_for_nobody(pipe: Pipeline) -
 
 def test_a_stage_may_bring_about_others(company: Company) -> None:
     company.pipe.declare(
-        PIPELINE + "  outer:\n    cmd: python -m mlxrepo repro other\n    always_changed: true\n"
+        PIPELINE
+        + f"  outer:\n    cmd: env {PYTHON} -m mlxrepo repro other\n    always_changed: true\n"
     )
     assert outcomes(company.start("--json", "repro", "outer")) == {"outer": "ran"}
     assert company.ran() == ["other"]
@@ -236,7 +239,7 @@ NO_OUTS = """
 
 def test_a_stage_may_bring_about_others_while_it_has_outs_of_its_own(company: Company) -> None:
     company.pipe.declare(
-        PIPELINE + "  outer:\n    cmd: python -m mlxrepo repro other && echo > outer.txt\n"
+        PIPELINE + f"  outer:\n    cmd: env {PYTHON} -m mlxrepo repro other && echo > outer.txt\n"
         "    outs: [outer.txt]\n"
     )
     assert outcomes(company.start("--json", "repro", "outer")) == {"outer": "ran"}
@@ -248,7 +251,7 @@ def test_a_command_that_would_change_what_its_own_stage_reads_is_told(company: C
     company.pipe.declare(
         PIPELINE + "  self:\n"
         '    cmd: echo self >> "$RAN"; until [ -e "$GO" ]; do sleep 0.02; done;'
-        " echo x > source.txt; python -m mlxrepo checkout --force source.txt\n"
+        f" echo x > source.txt; {PYTHON} -m mlxrepo checkout --force source.txt\n"
         "    deps: [source.txt]\n" + NO_OUTS.replace("check", "other2")
     )
     company.pipe.project.do(add, ["source.txt"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -106,7 +107,7 @@ def test_each_attempt_counts_and_the_log_has_all_of_them(pipe: Pipeline) -> None
 
 
 def test_peak_memory_is_that_of_the_largest_process(pipe: Pipeline) -> None:
-    grow = f"{sys.executable} -c 'print(len(bytearray(300 << 20)))'"
+    grow = f"{shlex.quote(sys.executable)} -c 'print(len(bytearray(300 << 20)))'"
     pipe.one(f"({grow}); true", outs=[])
     pipe.outcomes()
     memory = last(pipe)[1]["only"].memory

@@ -13,8 +13,9 @@ from mlxrepo.files import SMALL
 from mlxrepo.paths import RepoPath
 from mlxrepo.store.subtree import walk
 
-# Those of gc and of moving have tests of their own: test_gc.py and test_publishing.py.
-POINTS = [point for point in FAILPOINTS if not point.startswith(("gc.", "move."))]
+# The others have tests of their own: test_gc.py, test_publishing.py and tests/remotes.
+OTHERS = ("gc.", "move.", "push.", "fetch.")
+POINTS = [point for point in FAILPOINTS if not point.startswith(OTHERS)]
 
 WORK = """
 import sys
