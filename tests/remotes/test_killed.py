@@ -40,6 +40,11 @@ def pulled(project: Project, folder: Spot, name: str) -> Project:
     return other
 
 
+def packs(folder: Spot) -> dict[Path, int]:
+    """Return when each pack was written; what a killed writer began is none."""
+    return {path: path.stat().st_mtime_ns for path in folder.files if path.suffix == ".pack"}
+
+
 @pytest.mark.parametrize("point", POINTS)
 def test_a_push_that_was_killed_goes_on_where_it_was(
     filled: Project, folder: Spot, point: str
@@ -50,10 +55,10 @@ def test_a_push_that_was_killed_goes_on_where_it_was(
     done = early.mlx("pull")
     assert done.returncode == 1
     assert early.files("data") == {}
-    before = {path: path.stat().st_mtime_ns for path in folder.files if "packs" in path.parts}
+    before = packs(folder)
     done = filled.mlx("push")
     assert done.returncode == 0, done.stderr
-    after = {path: path.stat().st_mtime_ns for path in folder.files if "packs" in path.parts}
+    after = packs(folder)
     assert {path: after[path] for path in before} == before
     other = pulled(filled, folder, "other")
     assert other.mlx("pull").returncode == 0
