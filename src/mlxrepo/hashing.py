@@ -22,6 +22,7 @@ ACTION_CONTEXT = "mlxrepo 2026-11 action v1"
 RESULT_CONTEXT = "mlxrepo 2026-11 result v1"
 PACK_CONTEXT = "mlxrepo 2026-11 pack v1"
 INDEX_CONTEXT = "mlxrepo 2026-11 index of a remote v1"
+CONDEMNED_CONTEXT = "mlxrepo 2026-11 condemned on a remote v1"
 VARIABLE_CONTEXT = "mlxrepo 2026-11 variable v1"
 
 # Above this many bytes a second thread pays for itself (measured: 4 KiB 1.6 us, 2 GiB 0.27 s).

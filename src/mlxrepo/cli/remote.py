@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mlxrepo.cli import units
+from mlxrepo.cli import remotecare, units
 from mlxrepo.cli.console import emit_json, out, say
 from mlxrepo.cli.options import Group
 from mlxrepo.cli.screen import Screen
@@ -32,6 +32,10 @@ from mlxrepo.repo.repo import Repo
 )
 def command() -> None:
     """Say where data is shared."""
+
+
+command.add_command(remotecare.gc)
+command.add_command(remotecare.fsck)
 
 
 @command.command(

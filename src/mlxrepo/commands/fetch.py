@@ -74,7 +74,7 @@ def _from(
 ) -> FetchedFrom:
     spec = chosen(repo, name)
     remote = opened(repo, spec)
-    known = remote.known()
+    known = remote.known(condemned=True)
     work = Fetch(
         repo.store, remote, known,
         jobs=jobs or remote.door.jobs, progress=progress, files=not dry_run,

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlxrepo.errors import Damaged
+from mlxrepo.errors import Damaged, EnvironmentFailed
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.identity import identity
 from mlxrepo.repo.remotes import chosen, opened
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.wanted import Scope, Wanted, history, named_remotes, recorded, split
+from mlxrepo.store.crossing import was_undone
 from mlxrepo.store.proof import bad_copies
 from mlxrepo.store.push import Sent, send, with_sent
 from mlxrepo.store.remote import Remote
 from mlxrepo.store.remoteindex import Known
 from mlxrepo.store.survey import Survey, oid_in
 
+CROSSED_MAX = 3  # times
 PUSH_JOBS = 4  # each holds a pack in memory
 
 
@@ -89,15 +91,24 @@ class _Push:
 
     def run(self, wanted: list[Wanted], *, verify: bool, dry_run: bool) -> Pushed:
         """Survey, send, and read back."""
-        known, earlier = with_sent(self._remote, self._remote.known())
-        survey = Survey(self._repo.store, known)
-        self._survey(survey, wanted)
-        sent = Sent(survey.objects, survey.amount, survey.amount, len(earlier))
-        if not dry_run:
+        for _ in range(CROSSED_MAX):
+            known, earlier = with_sent(self._remote, self._remote.known())
+            survey = Survey(self._repo.store, known)
+            self._survey(survey, wanted)
+            if dry_run:
+                sent = Sent(survey.objects, survey.amount, survey.amount, len(earlier))
+                break
             sent = send(
                 self._repo.store, self._remote, survey, earlier, jobs=self._jobs,
                 prepare=self._prepare, known=known, progress=self._progress,
             )  # fmt: skip
+            if not sent.index or not was_undone(self._remote, known, sent.index, self._progress):
+                break
+        else:
+            raise EnvironmentFailed(
+                f"again and again a gc of the remote {self._spec.name} took away what was sent",
+                hint="push again when nobody collects it",
+            )
         return Pushed(
             remote=self._spec.name,
             url=self._spec.shown,

@@ -39,13 +39,14 @@ class Root(NamedTuple):
     """An entry that has to stay whole, and who says so.
 
     `address` is the artifact's or the stage's ("" where none is known), `where` a commit or a ref
-    in short, "index", "workspace" or "placed".
+    in short, "index", "workspace" or "placed". `key` is the action key of the stage.
     """
 
     entry: Entry
     path: RepoPath
     address: str
     where: str
+    key: str = ""
 
 
 class Worktree(NamedTuple):
@@ -209,4 +210,4 @@ def _read(git: Git, blobs: list[str]) -> Iterator[tuple[str, bytes]]:
 def _root(row: Row, lock: str, where: str) -> Root:
     name = row.name
     address = stage_address(lock, name[6:]) if name.startswith("stage:") else name
-    return Root(row.entry, row.path, address, where)
+    return Root(row.entry, row.path, address, where, row.key)

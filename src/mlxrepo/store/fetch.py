@@ -49,7 +49,7 @@ class Fetched:
     damaged: dict[bytes, str] = field(default_factory=dict)
 
 
-class _Read(NamedTuple):
+class Read(NamedTuple):
     """One read: a piece of a pack with some objects in it."""
 
     pack: str
@@ -223,7 +223,7 @@ class Fetch:
             raise
         return wrong
 
-    def _one(self, read: _Read) -> tuple[list[tuple[Spot, bytes]], list[Spot]]:
+    def _one(self, read: Read) -> tuple[list[tuple[Spot, bytes]], list[Spot]]:
         file = pack_file(read.pack) if read.pack else object_file(oid_in(read.spots[0].key))
         try:
             data = self._remote.door.read_range(file, read.start, read.end)
@@ -242,7 +242,7 @@ class Fetch:
         return good, bad
 
 
-def reads(spots: Iterable[Spot]) -> list[_Read]:
+def reads(spots: Iterable[Spot]) -> list[Read]:
     """Return the reads that get objects: neighbours in a pack together, up to `READ_MAX`."""
     packs: dict[str, list[Spot]] = defaultdict(list)
     alone = []
@@ -250,16 +250,16 @@ def reads(spots: Iterable[Spot]) -> list[_Read]:
         if spot.pack:
             packs[spot.pack].append(spot)
         else:
-            alone.append(_Read("", 0, spot.length, [spot]))
-    found: list[_Read] = []
+            alone.append(Read("", 0, spot.length, [spot]))
+    found: list[Read] = []
     for pack, inside in packs.items():
-        last: _Read | None = None
+        last: Read | None = None
         for spot in sorted(inside, key=lambda spot: spot.offset):
             end = spot.offset + spot.length
             if last and spot.offset - last.end <= GAP and end - last.start <= READ_MAX:
                 last.spots.append(spot)
                 last = found[-1] = last._replace(end=max(end, last.end))
             else:
-                last = _Read(pack, spot.offset, end, [spot])
+                last = Read(pack, spot.offset, end, [spot])
                 found.append(last)
     return found + alone

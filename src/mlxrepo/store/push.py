@@ -31,13 +31,15 @@ PACK_OBJECTS = 50_000
 class Sent:
     """What a push sent: objects, their bytes, and how many bytes that took on the way.
 
-    `resumed` objects had arrived with an earlier push that was cut off.
+    `resumed` objects had arrived with an earlier push that was cut off. `index` says where all of
+    it is; "" when there was nothing to say.
     """
 
     objects: int = 0
     bytes: int = 0
     stored: int = 0
     resumed: int = 0
+    index: str = ""
 
 
 class _Arrived(NamedTuple):
@@ -53,11 +55,12 @@ def with_sent(remote: Remote, known: Known) -> tuple[Known, list[Spot]]:
 
 class _Extended(Known):
     def __init__(self, known: Known, spots: list[Spot]):
-        super().__init__(known.indexes)
+        super().__init__(known.indexes, sweeps=known.sweeps)
+        self._known = known
         self._more = {spot.key: spot for spot in spots}
 
     def find(self, key: bytes) -> Spot | None:
-        return super().find(key) or self._more.get(key)
+        return self._known.find(key) or self._more.get(key)
 
 
 def send(
@@ -98,10 +101,12 @@ def send(
         progress.advance(size)
     spots += [spot for key in survey.reclosed if (spot := known.find(key))]
     failpoint("push.before-index")
-    remote.publish([spot._replace(closed=survey.closed.get(spot.key, False)) for spot in spots])
+    index = remote.publish(
+        [spot._replace(closed=survey.closed.get(spot.key, False)) for spot in spots]
+    )
     remote.forget_sent()
     progress.done()
-    return sent
+    return replace(sent, index=index)
 
 
 _Job = Callable[[Store, Remote], _Arrived]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlxrepo import files
 from mlxrepo.codec import canonical, parse_json
 from mlxrepo.errors import Damaged, EnvironmentFailed, MlxError
 from mlxrepo.hashing import ALGORITHM, Oid, is_oid
+from mlxrepo.store.condemned import Mark, ages, decode, is_mark
 from mlxrepo.store.door import Door
 from mlxrepo.store.parallel import parallel
 from mlxrepo.store.remoteindex import FORMAT, Index, Known, Spot, encode, newer_format
 
 MARKER = "mlx.json"
-INDEXES, PACKS, OBJECTS, REPOS = "indexes", "packs", "objects", "repos"
+INDEXES, PACKS, OBJECTS = "indexes", "packs", "objects"
+REPOS, ACTIONS = "repos", "actions"
+SWEPT = "swept-"  # beside the indexes: the last gc that removed files
 
 
 def pack_file(name: str) -> str:
@@ -28,6 +32,14 @@ def object_file(oid: str) -> str:
     return f"{OBJECTS}/{oid[:2]}/{oid[2:]}"
 
 
+class Notes(NamedTuple):
+    """What a remote says of itself: indexes, marks of what is condemned, names of last sweeps."""
+
+    indexes: dict[str, Index]
+    marks: dict[str, Mark]
+    sweeps: frozenset[str]
+
+
 class Remote:
     """A remote called `name`; `cache` is the local folder for what is known of it."""
 
@@ -38,27 +50,54 @@ class Remote:
 
     # what is there
 
-    def known(self) -> Known:
+    def known(self, *, condemned: bool = False) -> Known:
         """Return what the indexes say: one listing, and those that are not cached are read.
+
+        What is condemned is left out, unless asked for: it is there, and may be gone tomorrow.
 
         Raises:
             InputError: when it is of a newer format.
             Damaged: when an index holds other bytes than its name says.
         """
-        listed = [found.path.rpartition("/")[2] for found in self.door.files(INDEXES)]
-        names = sorted(name for name in listed if is_oid(name))
-        cached = self._cached()
-        lacking = [name for name in names if name not in cached]
-        if lacking or not names:
+        notes = self.notes()
+        hidden = {} if condemned else ages(notes.marks.values(), notes.indexes)
+        return Known(notes.indexes, hidden.keys(), notes.sweeps)
+
+    def notes(self) -> Notes:
+        """Return what stands in the folder of the indexes.
+
+        Raises:
+            InputError, Damaged: as `known`.
+        """
+        listed = self.listed()
+        names = {name for name in listed if is_oid(name) or is_mark(name)}
+        cached = self.cached()
+        if not names or names - cached:
             self.check_format()
-        loaded = {name: index for name in names if (index := self._load(name))}
-        lacking = [name for name in names if name not in loaded]
+        indexes: dict[str, Index] = {}
+        marks: dict[str, Mark] = {}
+
+        def take(name: str, data: bytes) -> None:
+            if is_mark(name):
+                marks[name] = decode(data, name)
+            else:
+                indexes[name] = Index(data, name)
+
+        for name in sorted(names & cached):
+            with contextlib.suppress(FileNotFoundError, Damaged):  # it is only a copy
+                take(name, self._load(name))
+        lacking = sorted(names - indexes.keys() - marks.keys())
         for name, data in parallel(self._fetch, lacking, self.door.jobs):
-            loaded[name] = Index(data, name)
+            take(name, data)
             self._keep(name, data)
-        for name in cached - set(names):
+        for name in cached - names:
             files.remove_quietly(os.path.join(self.cache, INDEXES, name))
-        return Known(loaded)
+        sweeps = frozenset(name for name in listed if name.startswith(SWEPT))
+        return Notes(indexes, marks, sweeps)
+
+    def listed(self) -> list[str]:
+        """Return the names of all files beside the indexes."""
+        return [found.path.rpartition("/")[2] for found in self.door.files(INDEXES)]
 
     def check_format(self) -> bool:
         """Say whether the remote has been used.
@@ -79,18 +118,17 @@ class Remote:
             raise newer_format(f"the remote {self.name}")
         return True
 
-    def _cached(self) -> set[str]:
+    def cached(self) -> set[str]:
+        """Return the names of the indexes and marks that were there last time."""
         try:
-            return {name for name in os.listdir(os.path.join(self.cache, INDEXES)) if is_oid(name)}
+            found = os.listdir(os.path.join(self.cache, INDEXES))
         except FileNotFoundError:
             return set()
+        return {name for name in found if is_oid(name) or is_mark(name)}
 
-    def _load(self, name: str) -> Index | None:
-        try:
-            with open(os.path.join(self.cache, INDEXES, name), "rb") as stream:
-                return Index(stream.read(), name)
-        except (FileNotFoundError, Damaged):  # it is only a copy
-            return None
+    def _load(self, name: str) -> bytes:
+        with open(os.path.join(self.cache, INDEXES, name), "rb") as stream:
+            return stream.read()
 
     def _fetch(self, name: str) -> tuple[str, bytes]:
         try:

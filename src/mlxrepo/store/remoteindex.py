@@ -10,7 +10,7 @@ digest of its bytes, written last, and never changed.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from mlxrepo.codec import canonical, parse_json
@@ -114,15 +114,27 @@ class Index:
 
 
 class Known:
-    """What all indexes of a remote say together."""
+    """What all indexes of a remote say together, but for the objects that are `hidden`.
 
-    def __init__(self, indexes: Mapping[str, Index]):
+    `sweeps` tell one gc of the remote from the next.
+    """
+
+    def __init__(
+        self,
+        indexes: Mapping[str, Index],
+        hidden: Collection[bytes] = frozenset(),
+        sweeps: frozenset[str] = frozenset(),
+    ):
         self.indexes = indexes
+        self.sweeps = sweeps
+        self._hidden = hidden
         self._asked = 0
         self._table: dict[bytes, Index] | None = None
 
     def find(self, key: bytes) -> Spot | None:
         """Return where an object lies; a copy that is said to be closed comes first."""
+        if key in self._hidden:
+            return None
         if self._table is None and self._asked * len(self.indexes) < BULK:
             self._asked += 1
             spots = [spot for index in self.indexes.values() if (spot := index.find(key))]

@@ -1,0 +1,40 @@
+"""A push that a gc of the remote crossed: is all of it there still?
+
+Whoever pushes writes an index, and looks then whether a gc was or is at work (remotegc.py).
+"""
+
+from __future__ import annotations
+
+from mlxrepo.progress import SILENT, Progress
+from mlxrepo.store.intent import wait_for_others
+from mlxrepo.store.remote import INDEXES, Remote
+from mlxrepo.store.remoteindex import PACKED, Index, Known, Spot
+from mlxrepo.store.remoteplan import file_of, rows
+
+
+def was_undone(remote: Remote, known: Known, published: str, progress: Progress = SILENT) -> bool:
+    """Say whether a gc took away from a remote what the index `published` names.
+
+    `known` is what was there before. It waits for a gc that is at it; when something is gone, the
+    index goes too, so that the same push again sends it.
+    """
+    if not wait_for_others(remote, progress) and remote.notes().sweeps == known.sweeps:
+        return False
+    path = f"{INDEXES}/{published}"
+    try:
+        index = Index(remote.door.read(path), published)
+    except FileNotFoundError:  # that gc has taken it into a larger one
+        return False
+    if _all_there(remote, rows([index])):
+        return False
+    remote.door.delete(path)
+    return True
+
+
+def _all_there(remote: Remote, spots: list[Spot]) -> bool:
+    """Say whether every file that spots lie in is on the remote."""
+    needed = {
+        file_of(spot): spot.offset + spot.length if spot.form == PACKED else spot.size
+        for spot in sorted(spots, key=lambda spot: spot.offset)
+    }
+    return all((remote.door.size(file) or 0) >= size for file, size in needed.items())

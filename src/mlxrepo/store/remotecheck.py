@@ -1,0 +1,174 @@
+"""Checking a remote: indexes, the files that they name, with `data` every byte; and mending it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from mlxrepo.errors import Damaged
+from mlxrepo.hashing import blob_hasher, is_oid
+from mlxrepo.progress import SILENT, Progress
+from mlxrepo.store import condemned
+from mlxrepo.store.condemned import is_mark
+from mlxrepo.store.contents import contents
+from mlxrepo.store.incoming import PART
+from mlxrepo.store.remote import INDEXES, OBJECTS, PACKS, Remote, object_file
+from mlxrepo.store.remoteindex import PACKED, WHOLE, Index, Known, Spot
+from mlxrepo.store.remoteplan import file_of, rows
+from mlxrepo.store.survey import TREE, named, oid_in
+
+OTHER = "holds other bytes than its name says"
+
+
+class Flaw(NamedTuple):
+    """Something wrong on a remote: in which file, and what; `key` is the object's, b"" for none."""
+
+    file: str
+    why: str
+    key: bytes = b""
+
+
+@dataclass(slots=True)
+class RemoteState:
+    """What a check found: `objects` of `size` bytes were looked at, `read` bytes were hashed.
+
+    `unnamed` files are named by no index: what a push that was cut off left.
+    """
+
+    indexes: dict[str, Index] = field(default_factory=dict)
+    flaws: list[Flaw] = field(default_factory=list)
+    objects: int = 0
+    size: int = 0
+    read: int = 0
+    unnamed: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def bad(self) -> set[bytes]:
+        """The keys of objects that cannot be had from where an index says that they are."""
+        return {flaw.key for flaw in self.flaws if flaw.key}
+
+
+def check(
+    remote: Remote, *, data: bool = False, jobs: int, progress: Progress = SILENT
+) -> RemoteState:
+    """Check a remote; with `data` every object is read and hashed.
+
+    Raises:
+        InputError: when it is of a newer format.
+        EnvironmentFailed: when it cannot be asked.
+    """
+    state = RemoteState()
+    remote.check_format()
+    for name in remote.listed():
+        _note(remote, name, state)
+    listed = [*remote.door.files(PACKS), *remote.door.files(OBJECTS)]
+    sizes = {found.path: found.size for found in listed}
+    spots = rows(state.indexes.values())
+    state.objects = len({spot.key for spot in spots})
+    state.size = sum({spot.key: spot.size for spot in spots}.values())
+    there = [spot for spot in spots if _is_there(spot, sizes, state)]
+    used = {file_of(spot) for spot in spots}
+    state.unnamed = {file: size for file, size in sizes.items() if file not in used}
+    if data:
+        _read_all(remote, there, state, jobs, progress)
+    return state
+
+
+def _note(remote: Remote, name: str, state: RemoteState) -> None:
+    """Read one index or mark, past the copy that is cached here."""
+    if not (is_oid(name) or is_mark(name)):
+        return
+    file = f"{INDEXES}/{name}"
+    try:
+        found = remote.door.read(file)
+        if is_mark(name):
+            condemned.decode(found, name)
+        else:
+            state.indexes[name] = Index(found, name)
+    except FileNotFoundError:
+        pass  # a gc has just taken it into another
+    except Damaged as error:
+        state.flaws.append(Flaw(file, error.message))
+
+
+def _is_there(spot: Spot, sizes: dict[str, int], state: RemoteState) -> bool:
+    file = file_of(spot)
+    size = sizes.get(file)
+    if size is None:
+        why = "is not there"
+    elif spot.form == WHOLE and size != spot.size:
+        why = f"has {size:,} bytes of {spot.size:,}"
+    elif spot.form == PACKED and size < spot.offset + spot.length:
+        why = f"is cut off at {size:,} bytes"
+    else:
+        return True
+    state.flaws.append(Flaw(file, why, spot.key))
+    return False
+
+
+def _read_all(
+    remote: Remote, spots: list[Spot], state: RemoteState, jobs: int, progress: Progress
+) -> None:
+    progress.start(f"reading {remote.name}", sum(spot.size for spot in spots), "bytes")
+    known = Known(state.indexes)
+    for spot, found in contents(remote, [s for s in spots if s.form == PACKED], jobs=jobs):
+        if found is None:
+            state.flaws.append(
+                Flaw(file_of(spot), "holds other bytes than its name says", spot.key)
+            )
+        elif spot.closed and spot.key[:1] == TREE:
+            state.flaws += _unclosed(spot, found, known)
+        state.read += spot.size
+        progress.advance(spot.size)
+    for spot in spots:
+        if spot.form == WHOLE:
+            if not is_whole(remote, spot):
+                state.flaws.append(Flaw(file_of(spot), OTHER, spot.key))
+            state.read += spot.size
+            progress.advance(spot.size)
+    progress.done()
+
+
+def _unclosed(spot: Spot, tree: bytes, known: Known) -> Iterator[Flaw]:
+    """Yield a flaw for a folder that claims to be there with all below it, and is not."""
+    lacking = [key for key, _ in named(tree) if not known.has(key)]
+    if lacking:
+        why = f"lacks {len(lacking)} objects of folder {oid_in(spot.key)[:12]}, and says it has all"
+        yield Flaw(file_of(spot), why)
+
+
+def is_whole(remote: Remote, spot: Spot) -> bool:
+    """Say whether a large object on a remote is what its name says; it is read."""
+    oid = oid_in(spot.key)
+    hasher = blob_hasher(PART)
+    try:
+        for start in range(0, spot.size, PART):
+            end = min(spot.size, start + PART)
+            hasher.update(remote.door.read_range(object_file(oid), start, end))
+    except FileNotFoundError:
+        return False
+    return hasher.hexdigest() == oid
+
+
+def forget_bad(remote: Remote, state: RemoteState) -> None:
+    """Write the indexes anew without what cannot be had, and remove the files with nothing else.
+
+    No folder is said to be closed then; the next push finds out anew.
+    """
+    every = rows(state.indexes.values())
+    bad = {(flaw.key, flaw.file) for flaw in state.flaws if flaw.key}
+    good = [spot for spot in every if (spot.key, file_of(spot)) not in bad]
+    fresh = _one_each(good)
+    new = remote.publish(fresh) if fresh else ""
+    old = [*state.indexes, *(flaw.file.rpartition("/")[2] for flaw in state.flaws if not flaw.key)]
+    for name in old:
+        if name != new and (is_oid(name) or is_mark(name)):
+            remote.door.delete(f"{INDEXES}/{name}")
+    useful = {file_of(spot) for spot in good}
+    for file in sorted({file for _, file in bad} - useful):
+        remote.door.delete(file)
+
+
+def _one_each(spots: Collection[Spot]) -> list[Spot]:
+    return list({spot.key: spot._replace(closed=False) for spot in spots}.values())
