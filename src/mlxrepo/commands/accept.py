@@ -19,7 +19,7 @@ from mlxrepo.pipeline.judge import Judge
 from mlxrepo.pipeline.maker import email
 from mlxrepo.pipeline.recording import Recorder, make_record
 from mlxrepo.progress import SILENT, Progress
-from mlxrepo.repo.claims import Claim, Held, Units
+from mlxrepo.repo.claims import Claim, Held, units_of
 from mlxrepo.repo.declared import lock_path
 from mlxrepo.repo.lockfile import StageRecord
 from mlxrepo.repo.repo import Repo
@@ -108,8 +108,7 @@ def _claim(repo: Repo, stages: list[Stage]) -> Claim:
         EnvironmentFailed: when somebody does.
         Refused: when a run was killed and its last good outs are still aside.
     """
-    declared = repo.declared
-    units = Units([*declared.outs, *(a.path for a in declared.artifacts.values())])
+    units = units_of(repo.declared)
     outs = units.touched(out.path for stage in stages for out in stage.outs)
     read = units.touched(path for stage in stages for path in read_paths(stage))
     claim = repo.claims("mlx accept").take(sorted(outs), read)

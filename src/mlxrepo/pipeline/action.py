@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -29,16 +30,35 @@ class Action(_Fields):
     @cached_property
     def key(self) -> Oid:
         """The action key: a digest of everything that decides what comes out."""
-        return keyed_oid(ACTION_CONTEXT, canonical(self.describe()))
+        return key_of(self.describe())
 
     def describe(self) -> dict[str, Any]:
-        """Return what the key is made of; not the stage's name: renaming re-runs nothing."""
-        return {
-            "format": FORMAT,
-            "cmd": list(self.stage.cmd),
-            "wdir": self.stage.wdir,
-            "deps": sorted([dep.path, dep.entry.kind, dep.entry.oid] for dep in self.deps),
-            "params": self.params,
-            "environment": self.environment,
-            "outs": sorted(out.path for out in self.stage.outs),
-        }
+        """Return what the key is made of."""
+        stage = self.stage
+        outs = (out.path for out in stage.outs)
+        return describe(stage.cmd, stage.wdir, self.deps, self.params, self.environment, outs)
+
+
+def describe(
+    cmd: Sequence[str],
+    wdir: str,
+    deps: Iterable[Input],
+    params: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    outs: Iterable[str],
+) -> dict[str, Any]:
+    """Return what an action key is made of; not the stage's name: renaming re-runs nothing."""
+    return {
+        "format": FORMAT,
+        "cmd": list(cmd),
+        "wdir": wdir,
+        "deps": sorted([dep.path, dep.entry.kind, dep.entry.oid] for dep in deps),
+        "params": params,
+        "environment": environment,
+        "outs": sorted(outs),
+    }
+
+
+def key_of(description: Mapping[str, Any]) -> Oid:
+    """Return the action key of what `describe` gave."""
+    return keyed_oid(ACTION_CONTEXT, canonical(description))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from mlxrepo.files import make_folder, remove_quietly
 from mlxrepo.repo.layout import ALIVE_FILE, RUNS_FOLDER
+from mlxrepo.repo.mutex import is_locked
 from mlxrepo.repo.repo import Repo
 
 
@@ -46,14 +47,4 @@ def hold(repo: Repo, run: str) -> Iterator[None]:
 
 def is_alive(repo: Repo, run: str) -> bool:
     """Say whether a process, also this one, holds the run `run`."""
-    try:
-        fd = os.open(repo.shared(RUNS_FOLDER, run, ALIVE_FILE), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
+    return is_locked(repo.shared(RUNS_FOLDER, run, ALIVE_FILE))

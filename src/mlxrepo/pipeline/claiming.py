@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import enum
 import time
+from functools import cached_property
 
 from mlxrepo.paths import RepoPath, display
 from mlxrepo.pipeline.action import Action
 from mlxrepo.pipeline.aside import left_behind, recover
 from mlxrepo.pipeline.inputs import Inputs
-from mlxrepo.repo.claims import LOOK_SECONDS, Claim, Held, Units, allow_many
+from mlxrepo.repo.claims import LOOK_SECONDS, Claim, Held, Units, allow_many, units_of
 from mlxrepo.repo.stage import Stage
 from mlxrepo.repo.update import modified, update_tracked
 
@@ -34,17 +35,18 @@ class StageClaims:
 
     def __init__(self, inputs: Inputs, run: str, what: str = "mlx repro"):
         self._inputs = inputs
-        self._repo = repo = inputs.repo
+        self._repo = inputs.repo
         self._run = run
-        self._claims = repo.claims(what, run)
-        declared = repo.declared
-        data = [artifact.path for artifact in declared.artifacts.values()]
-        self._units = Units([*declared.outs, *data])
+        self._claims = inputs.repo.claims(what, run)
         self._mine: dict[str, Claim] = {}
         self._recorded: list[str] = []
         self._edited: set[str] = set()
         self._waiting: dict[str, Held] = {}
         self._look_at = 0.0
+
+    @cached_property
+    def _units(self) -> Units:
+        return units_of(self._repo.declared)
 
     def take(self, action: Action) -> Found | Held:
         """Claim what a stage writes, and with others what it reads.

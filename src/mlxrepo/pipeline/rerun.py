@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import dataclass
 
-from mlxrepo.errors import InputError, Refused
+from mlxrepo.errors import Refused
 from mlxrepo.paths import RepoPath
 from mlxrepo.pipeline.actioncache import Result
 from mlxrepo.pipeline.claiming import CLAIMED, StageClaims
@@ -17,7 +17,9 @@ from mlxrepo.pipeline.hide import Hider
 from mlxrepo.pipeline.job import Job, how_it_ended
 from mlxrepo.pipeline.judge import Judge
 from mlxrepo.pipeline.report import Event, Listener
+from mlxrepo.pipeline.resources import demand, totals
 from mlxrepo.repo.claims import LOOK_SECONDS, Held
+from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.stage import Stage
 
 CHECKED = "checked"  # the outcome: nothing was made that stays
@@ -42,7 +44,7 @@ def rerun(judge: Judge, decision: Decision, run: str, listener: Listener) -> Rer
     executor = LocalExecutor(1)
     try:
         _claim(claims, decision, listener)
-        lease = _lease(decision.action.stage, listener)
+        lease = _lease(judge.repo, decision.action.stage, listener)
         job = Job(judge.repo, judge.inputs, decision, run, lease)
         listener(Event("start", job.stage.address, decision.why, decision=decision))
         return _play(job, executor, judge, listener)
@@ -93,18 +95,16 @@ def _claim(claims: StageClaims, decision: Decision, listener: Listener) -> None:
         )
 
 
-def _lease(stage: Stage, listener: Listener) -> Lease | None:
-    """Wait for the devices that a stage wants."""
+def _lease(repo: Repo, stage: Stage, listener: Listener) -> Lease | None:
+    """Wait for the devices that a stage wants.
+
+    Raises:
+        InputError: when it asks for more than there are.
+    """
     if not stage.resources.gpus:
         return None
     devices = Devices(os.environ)
-    if stage.resources.gpus > len(devices.all):
-        raise InputError(
-            f"stage {stage.address} asks for {stage.resources.gpus} GPUs, and {len(devices.all)} "
-            "are here",
-            hint="verify it where there are; mlx asks CUDA_VISIBLE_DEVICES, then the driver",
-            where=stage.where,
-        )
+    demand(stage, totals([stage], repo.settings, 1, len(devices.all)))
     listener(Event("note", stage.address, "takes its GPUs"))
     while (lease := devices.lease(stage.resources.gpus, holder(stage.address))) is None:
         time.sleep(LOOK_SECONDS)

@@ -6,8 +6,7 @@ from typing import Any
 
 from mlxrepo.codec import canonical
 from mlxrepo.errors import MlxError
-from mlxrepo.hashing import ACTION_CONTEXT, keyed_oid
-from mlxrepo.pipeline.action import FORMAT
+from mlxrepo.pipeline.action import describe, key_of
 from mlxrepo.repo.lockfile import StageRecord
 from mlxrepo.repo.repo import Repo
 from mlxrepo.store.compare import same
@@ -15,21 +14,14 @@ from mlxrepo.store.snapshot import Scan
 
 
 def describe_record(record: StageRecord) -> dict[str, Any]:
-    """Return what the key of a record was made of, as `Action.describe` gives it."""
-    return {
-        "format": FORMAT,
-        "cmd": list(record.cmd),
-        "wdir": record.wdir,
-        "deps": sorted([dep.path, dep.entry.kind, dep.entry.oid] for dep in record.deps),
-        "params": record.params,
-        "environment": record.environment,
-        "outs": sorted(out.path for out in record.outs),
-    }
+    """Return what the key of a record was made of."""
+    outs = (out.path for out in record.outs)
+    return describe(record.cmd, record.wdir, record.deps, record.params, record.environment, outs)
 
 
 def has_its_key(record: StageRecord) -> bool:
     """Say whether a record has the key of what it says; else a hand has changed it."""
-    return keyed_oid(ACTION_CONTEXT, canonical(describe_record(record))) == record.key
+    return key_of(describe_record(record)) == record.key
 
 
 def has_its_metrics(record: StageRecord, repo: Repo, scan: Scan) -> bool:

@@ -22,6 +22,8 @@ from mlxrepo.errors import EnvironmentFailed
 from mlxrepo.files import make_folder
 from mlxrepo.hashing import fingerprint
 from mlxrepo.paths import RepoPath, ancestors, display
+from mlxrepo.repo.declared import Declared
+from mlxrepo.repo.mutex import is_locked
 
 LOOK_SECONDS = 0.25  # at what others hold
 RUN_VARIABLE = "MLXREPO_RUN"  # set for commands: the run that started them
@@ -151,17 +153,7 @@ class Claims:
 
     def is_free(self, held: Held) -> bool:
         """Say whether what was in the way is out of it now."""
-        try:
-            fd = os.open(self._place(held.path), os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return True
-        try:
-            fcntl.flock(fd, (fcntl.LOCK_EX if held.alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        finally:
-            os.close(fd)
-        return True
+        return not is_locked(self._place(held.path), alone=held.alone)
 
     def _place(self, path: str) -> str:
         return os.path.join(self._folder, fingerprint(os.fsencode(path)).hex())
@@ -256,3 +248,8 @@ class Units:
             found.update(folder for folder in (path, *ancestors(path)) if folder in self._tops)
             found.update(self._below.get(path, ()))
         return found
+
+
+def units_of(declared: Declared) -> Units:
+    """Return all that is tracked: what stages write, and what was added."""
+    return Units([*declared.outs, *(artifact.path for artifact in declared.artifacts.values())])

@@ -51,3 +51,21 @@ def _wait(fd: int, path: str) -> None:
                     hint=f"wait for it, then again; the lock is {path}",
                 ) from None
             time.sleep(0.02)
+
+
+def is_locked(path: str, *, alone: bool = False) -> bool:
+    """Say whether a process, also this one, has the kernel lock on a file for itself.
+
+    With `alone`: whether anybody has it at all, so that nobody could have it alone.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
