@@ -181,7 +181,7 @@ _WAYS = (
 def large(setting: Setting) -> Iterator[Row]:
     """One large file: as it is by default, with links, and without flushing."""
     source = setting.folder / "large.bin"
-    _make_large(source, (64 << 20) if setting.quick else (2 << 30))
+    make_large(source, (64 << 20) if setting.quick else (2 << 30))
     for way in _WAYS:
         steps = ("add", "checkout, nothing there")
         rows = [Row(step + way.title, goal) for step, goal in zip(steps, way.goals, strict=True)]
@@ -213,7 +213,8 @@ def _large_turn(
     shutil.rmtree(folder)
 
 
-def _make_large(path: Path, size: int) -> None:
+def make_large(path: Path, size: int) -> None:
+    """Write a seeded random file of `size` bytes."""
     source = random.Random(2)
     with path.open("wb") as stream:
         for _ in range(size >> 20):

