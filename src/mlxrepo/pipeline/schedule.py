@@ -117,12 +117,27 @@ class Schedule:
         """Let a stage go that was handed out, until `again`; what it took is free meanwhile."""
         self._release(address)
 
+    def redo(self, makers: Iterable[str], address: str) -> set[str]:
+        """Hand out stages that were done once more; one that was handed out waits for them.
+
+        Return which of them that is: not all are of this run.
+        """
+        known = {maker for maker in makers if maker in self._rank}
+        if known:
+            self._release(address)
+            self._waits[address] |= known
+            for maker in known:
+                heapq.heappush(self._ready, self._rank[maker])
+        return known
+
     def done(self, address: str) -> None:
         """Say that a stage is finished; those that only waited for it become ready."""
         self._release(address)
         for below in self._needed_by[address]:
             waits = self._waits[below]
-            waits.discard(address)
+            if address not in waits:  # it was done before
+                continue
+            waits.remove(address)
             if not waits and below not in self.blocked:
                 heapq.heappush(self._ready, self._rank[below])
 

@@ -22,12 +22,16 @@ _NAMED = re.compile(rb'"kind":"(file|exec|tree)","oid":"([0-9a-f]{64})"')
 
 
 class Row(NamedTuple):
-    """An entry that a record names; `kept` is false where the store may be without it."""
+    """An entry that a record names; `kept` is false where the store may be without it.
+
+    `key` is the action key of a stage's record.
+    """
 
     name: str
     path: RepoPath
     entry: Entry
     kept: bool
+    key: str = ""
 
 
 def rows_of(records: Records) -> Iterator[Row]:
@@ -37,9 +41,9 @@ def rows_of(records: Records) -> Iterator[Row]:
             yield Row(name, record.path, record.entry, True)
             continue
         for dep in record.deps:
-            yield Row(name, dep.path, dep.entry, False)
+            yield Row(name, dep.path, dep.entry, False, record.key)
         for out in record.outs:
-            yield Row(name, out.path, out.entry, out.cache)
+            yield Row(name, out.path, out.entry, out.cache, record.key)
 
 
 class RowReader:

@@ -16,6 +16,7 @@ from mlxrepo.store.remoteindex import FORMAT, Index, Known, Spot, encode, newer_
 
 MARKER = "mlx.json"
 INDEXES, PACKS, OBJECTS, REPOS = "indexes", "packs", "objects", "repos"
+ACTIONS = "actions"
 
 
 def pack_file(name: str) -> str:
@@ -56,7 +57,10 @@ class Remote:
         for name, data in parallel(self._fetch, lacking, self.door.jobs):
             loaded[name] = Index(data, name)
             self._keep(name, data)
-        for name in cached - set(names):
+        gone = cached - set(names)
+        if gone:  # somebody collected the remote, and may have taken entries of actions too
+            files.remove_quietly(os.path.join(self.cache, ACTIONS))
+        for name in gone:
             files.remove_quietly(os.path.join(self.cache, INDEXES, name))
         return Known(loaded)
 
