@@ -181,9 +181,11 @@ class Inputs:
         read, found = self.scan.tree, []
         for dep in action.deps:
             for tracked, part in self.parts(dep.path):
+                if tracked.role not in SECTIONS:  # what a stage made may not be in the store yet
+                    continue
                 below = part[len(tracked.path) + 1 :], part[len(dep.path) + 1 :]
                 recorded = find(read, tracked.entry, below[0])
-                if tracked.role in SECTIONS and not same(recorded, find(read, dep.entry, below[1])):
+                if not same(recorded, find(read, dep.entry, below[1])):
                     found.append(tracked)
         return found
 

@@ -117,8 +117,11 @@ class PullingJudge(Judge):
         return [out for out in outs if out.path in kept_by_git or not self._stays_away(out)]
 
     def _stays_away(self, out: Output) -> bool:
-        is_gone = not os.path.lexists(self.repo.full(out.path))
-        return is_gone and out.path not in self.inputs.placed and not self._is_here(out.entry)
+        return (
+            not self._is_at(out.path)
+            and out.path not in self.inputs.placed
+            and not self._is_here(out.entry)
+        )
 
     def _name(self, outs: Iterable[Output]) -> None:
         self._paths.update((out.entry.oid, out.path) for out in outs)
@@ -139,13 +142,17 @@ class PullingJudge(Judge):
         wanted = []
         for dep in stage.deps:
             for tracked, part in self.inputs.parts(dep.path):
-                if part != tracked.path:
+                if part != tracked.path and not self._is_at(part):
                     below = part[len(tracked.path) + 1 :]
                     wanted.append(Wanted(tracked.path, tracked.entry, below))
             if dep.glob:
                 fit = (t for t in self.inputs.tracked() if concerns(t.path, dep.path))
+                fit = (t for t in fit if not self._is_at(t.path))
                 wanted += [Wanted(t.path, t.entry) for t in fit]
         self._supply.list(wanted)
+
+    def _is_at(self, path: RepoPath) -> bool:
+        return os.path.lexists(self.repo.full(path))
 
     def _bring_inputs(self, paths: Iterable[RepoPath]) -> None:
         """Get what is recorded at paths into the store, also behind links."""
@@ -173,7 +180,7 @@ class PullingJudge(Judge):
             tracked.path: tracked
             for path in paths
             for tracked, _ in self.inputs.parts(path)
-            if tracked.role not in SECTIONS and not os.path.lexists(self.repo.full(tracked.path))
+            if tracked.role not in SECTIONS and not self._is_at(tracked.path)
         }
         try:
             return sorted({t.address for t in made.values() if not self._can_have(t.entry)})
