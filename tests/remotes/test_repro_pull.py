@@ -14,6 +14,8 @@ from sandbox import Project
 
 from mlxrepo.codec import canonical
 from mlxrepo.commands.add import add
+from mlxrepo.commands.checkout import checkout
+from mlxrepo.commands.fetch import fetch
 from mlxrepo.commands.push import Pushed, push
 from mlxrepo.errors import MlxError
 from mlxrepo.hashing import RESULT_CONTEXT, keyed_oid
@@ -26,7 +28,7 @@ stages:
     deps: [data/raw.txt]
     outs: [clean.txt]
   split:
-    cmd: echo split >> "$RAN"; mkdir -p parts/deep; cp clean.txt parts/deep/a; seq 9 > parts/b
+    cmd: echo split >> "$RAN"; mkdir -p parts/deep; rev clean.txt > parts/deep/a; seq 9 > parts/b
     deps: [clean.txt]
     outs: [parts]
   train:
@@ -163,7 +165,8 @@ def test_what_ci_ran_is_recorded_elsewhere_without_a_command_and_without_data(
     )
     # A second look finds it up to date; so does a dry run, and one who has the data.
     assert set(colleague.outcomes(pull=True).values()) == {"up-to-date"}
-    assert colleague.project.mlx("pull").returncode == 0
+    assert colleague.project.do(fetch)[0].missing == ()
+    colleague.project.do(checkout)
     assert colleague.read("model.txt") == ci.read("model.txt")
     assert set(colleague.outcomes().values()) == {"up-to-date"}
     assert team.ran() == []
@@ -180,7 +183,7 @@ def test_a_stage_that_has_to_run_gets_what_it_needs_and_nothing_else(
     done = colleague.outcomes(pull=True)
     assert done == {"clean": "up-to-date", "split": "up-to-date", "train": "ran", "report": "ran"}
     assert team.ran() == ["train", "report"]
-    assert colleague.read("model.txt") == "ABC\nrate: 2\n"
+    assert colleague.read("model.txt") == "CBA\nrate: 2\n"
     here = set(colleague.project.files())
     assert "parts/deep/a" in here  # the dependency, and no more of its folder
     assert here.isdisjoint({"parts/b", "clean.txt", "data/raw.txt"})
@@ -205,7 +208,7 @@ def test_an_old_out_is_replaced_by_what_the_remote_has(team: Team) -> None:
     assert done == {
         "clean": "up-to-date", "split": "up-to-date", "train": "restored", "report": "restored",
     }  # fmt: skip
-    assert (colleague.read("model.txt"), team.ran()) == ("ABC\nrate: 3\n", [])
+    assert (colleague.read("model.txt"), team.ran()) == ("CBA\nrate: 3\n", [])
 
 
 def test_records_of_a_commit_need_no_data_and_no_command(team: Team) -> None:
@@ -233,7 +236,7 @@ def test_a_dry_run_says_it_and_takes_nothing(team: Team) -> None:
 def test_without_pull_nothing_is_asked(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     team.ci()
     colleague = team.clone("colleague")
-    colleague.write("data/raw.txt", "abc\n")
+    colleague.project.mlx("pull")
     asked = asked_of("", monkeypatch)
     assert set(colleague.outcomes().values()) == {"ran"}
     assert asked == []
@@ -416,12 +419,110 @@ def test_an_out_that_turns_out_damaged_is_made_anew(team: Team, folder: Spot) ->
     colleague = team.clone("colleague")
     assert set(colleague.outcomes(pull=True).values()) == {"restored"}
     colleague.write("params.yaml", "rate: 2\n")
-    lose(folder, b"ABC\n")  # clean.txt, and parts/deep/a with it
+    lose(folder, b"CBA\n")  # parts/deep/a
     done = colleague.outcomes(pull=True)
     assert done["train"] == "ran"
+    assert team.ran() == ["split", "train", "report"]
+    assert colleague.read("model.txt") == "CBA\nrate: 2\n"
+    assert set(notes(colleague, "split")) == {"parts is damaged on the remote origin"}
+    assert set(colleague.outcomes(pull=True).values()) == {"up-to-date"}
+
+
+def test_an_out_whose_pack_is_gone_is_made_anew(team: Team, folder: Spot) -> None:
+    team.ci()
+    colleague = team.clone("colleague")
+    before = set(folder.files)
+    assert set(colleague.outcomes(pull=True).values()) == {"restored"}
+    for path in before:
+        if path.suffix == ".pack" and b"CBA\n" in path.read_bytes():
+            path.unlink()
+    colleague.write("params.yaml", "rate: 2\n")
+    assert colleague.outcomes(pull=True)["train"] == "ran"
     assert team.ran() == ["clean", "split", "train", "report"]
-    assert colleague.read("model.txt") == "ABC\nrate: 2\n"
-    assert notes(colleague, "split") == ["parts is damaged on the remote origin"]
+
+
+def test_what_was_taken_is_not_sent_back(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    team.ci()
+    colleague = team.clone("colleague")
+    colleague.outcomes(pull=True)
+    asked = asked_of("", monkeypatch)
+    again = pushed(colleague)
+    assert (again.objects, again.actions) == (0, 0)
+    assert asked == [("files", "indexes")]
+
+
+def test_patterns_and_params_that_stages_make_are_found_where_they_are_absent(team: Team) -> None:
+    text = """
+stages:
+  split:
+    cmd: mkdir -p parts/x; echo 1 > parts/x/a.csv; echo 2 > parts/x/b.csv
+    outs: [parts]
+  tune:
+    cmd: "echo 'best: 3' > best.yaml"
+    outs: [best.yaml]
+  train:
+    cmd: cat parts/x/*.csv best.yaml params.yaml > model.txt
+    deps: [parts/x/*.csv]
+    params: [rate, best.yaml: [best]]
+    outs: [model.txt]
+"""
+    pipes = [team.clone("ci"), team.clone("colleague")]
+    for pipe in pipes:
+        pipe.write("mlx.yaml", text)
+    ci, colleague = pipes
+    ci.outcomes()
+    pushed(ci)
+    assert set(colleague.outcomes(pull=True, dry_run=True).values()) == {"restore"}
+    assert set(colleague.outcomes(pull=True).values()) == {"restored"}
+    assert not colleague.path("parts").exists()
+    colleague.write("params.yaml", "rate: 5\n")
+    done = colleague.outcomes(pull=True)
+    assert done == {"split": "up-to-date", "tune": "up-to-date", "train": "ran"}
+    assert colleague.read("model.txt") == "1\n2\nbest: 3\nrate: 5\n"
+
+
+def test_data_in_part_here_is_completed_for_a_stage_that_runs(team: Team, folder: Spot) -> None:
+    base = team.base
+    base.write("data/more/one.txt", "one\n")
+    base.write("data/more/two.txt", "two\n")
+    base.do(add, ["data"])
+    text = "stages:\n  all:\n    cmd: cat data/more/* > all.txt\n"
+    base.write("mlx.yaml", text + "    deps: [data]\n    outs: [all.txt]\n")
+    base.do(add, ["data"])
+    base.commit()
+    base.do(push)
+    colleague = team.clone("colleague")
+    colleague.project.mlx("pull", "data/more/one.txt")
+    colleague.write("data/more/one.txt", "edited\n")
+    assert colleague.outcomes(pull=True) == {"all": "ran"}
+    assert colleague.read("all.txt") == "edited\ntwo\n"
+
+
+def test_a_frozen_stage_without_its_outs_stays_as_recorded(team: Team) -> None:
+    ci = team.ci()
+    ci.project.commit()
+    fresh = team.clone("fresh")
+    fresh.project.git("pull", "--quiet", str(ci.root), "main")
+    text = STAGES.replace("    deps: [clean.txt]", "    frozen: true\n    deps: [clean.txt]")
+    fresh.write("mlx.yaml", text)
+    fresh.write("params.yaml", "rate: 4\n")
+    done = fresh.outcomes("train", pull=True)
+    assert done == {"split": "up-to-date", "train": "ran"}
+    assert team.ran() == ["train"]
+
+
+def test_absent_outs_are_no_deletions_for_other_commands(team: Team) -> None:
+    team.ci()
+    colleague = team.clone("colleague")
+    colleague.outcomes(pull=True)
+    colleague.project.git("add", "--all")
+    colleague.project.commit()
+    assert colleague.project.mlx("status").returncode == 0
+    assert "deleted" not in colleague.project.mlx("status").stdout
+    assert colleague.project.mlx("checkout").returncode == 1  # not in the store, and it says so
+    assert colleague.project.mlx("gc", "--grace", "0").returncode == 0
+    assert set(colleague.outcomes(pull=True).values()) == {"up-to-date"}
+    assert team.ran() == []
 
 
 def test_of_several_results_the_one_in_history_is_taken(team: Team, folder: Spot) -> None:
