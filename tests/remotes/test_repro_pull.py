@@ -187,6 +187,8 @@ def test_a_stage_that_has_to_run_gets_what_it_needs_and_nothing_else(
     here = set(colleague.project.files())
     assert "parts/deep/a" in here  # the dependency, and no more of its folder
     assert here.isdisjoint({"parts/b", "clean.txt", "data/raw.txt"})
+    assert set(colleague.outcomes(pull=True).values()) == {"up-to-date"}
+    assert "parts/b" not in colleague.project.files()
     # What is absent is no deletion.
     assert "deleted" not in colleague.project.mlx("status").stdout
     assert colleague.project.mlx("pull").returncode == 0

@@ -97,13 +97,17 @@ class PullingJudge(Judge):
     # what is not here
 
     def _present(self, stage: Stage, record: StageRecord | None, action: Action) -> Present:
-        """Return what lies at each out; what was never here counts as recorded, if it can be."""
+        """Return what lies at each out; what was never here of it counts, if it can be had."""
         present = super()._present(stage, record, action)
         if record is None or record.key != action.key:
             return present
         self._name(record.outs)
         for out in record.outs:
-            if out.cache and self._stays_away(out) and self._can_have(out.entry):
+            if not out.cache or same(present.get(out.path), out.entry):
+                continue
+            # What the store has anyway is brought back, as it is without a remote.
+            is_away = self._is_absent(out) and not self._is_here(out.entry)
+            if is_away and self._can_have(out.entry):
                 present[out.path] = out.entry
         return present
 
@@ -115,6 +119,12 @@ class PullingJudge(Judge):
         kept_by_git = {out.path for out in decision.action.stage.outs if not out.cache}
         outs = super().to_place(decision)
         return [out for out in outs if out.path in kept_by_git or not self._stays_away(out)]
+
+    def _is_absent(self, out: Output) -> bool:
+        """Say whether an out is as recorded, but for what was never here."""
+        if os.path.islink(self.repo.full(out.path)):
+            return False
+        return same(self.inputs.entry(out.path), out.entry)
 
     def _stays_away(self, out: Output) -> bool:
         return (
