@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pipeline_project import Pipeline
 from places import Server, Spot, free_port
-from sandbox import Project
+from sandbox import Killer, Project
 
 from mlxrepo.codec import canonical
 from mlxrepo.commands.add import add
@@ -291,6 +292,8 @@ def test_entries_come_after_the_index_and_a_killed_push_sends_them_later(
     assert entries(folder) == []
     done = ci.project.mlx("push")
     assert "sent 4 results of stages to origin" in done.stdout
+    again = json.loads(ci.project.mlx("--json", "push").stdout)
+    assert again["remotes"][0]["actions"] == 0
     assert len(entries(folder)) == 4
     team.ran()
     assert set(team.clone("other").outcomes(pull=True).values()) == {"restored"}
@@ -506,7 +509,7 @@ def test_a_frozen_stage_without_its_outs_stays_as_recorded(team: Team) -> None:
     fresh = team.clone("fresh")
     fresh.project.git("pull", "--quiet", str(ci.root), "main")
     text = STAGES.replace("    deps: [clean.txt]", "    frozen: true\n    deps: [clean.txt]")
-    fresh.write("mlx.yaml", text)
+    fresh.write("mlx.yaml", text.replace("seq 9", "seq 8"))
     fresh.write("params.yaml", "rate: 4\n")
     done = fresh.outcomes("train", pull=True)
     assert done == {"split": "up-to-date", "train": "ran"}
@@ -524,6 +527,45 @@ def test_absent_outs_are_no_deletions_for_other_commands(team: Team) -> None:
     assert colleague.project.mlx("checkout").returncode == 1  # not in the store, and it says so
     assert colleague.project.mlx("gc", "--grace", "0").returncode == 0
     assert set(colleague.outcomes(pull=True).values()) == {"up-to-date"}
+    assert team.ran() == []
+
+
+def test_outs_that_name_a_remote_come_from_theirs(team: Team, tmp_path: Path) -> None:
+    text = STAGES.replace("outs: [clean.txt]", "outs: [clean.txt: {remote: second}]")
+    ci, fresh = team.clone("ci"), team.clone("fresh")
+    for pipe in (ci, fresh):
+        pipe.project.git("config", "mlx.remote.second.url", str(tmp_path / "second"))
+        pipe.project.git("config", "mlx.remote", "origin")
+    ci.write("mlx.yaml", text)
+    ci.outcomes(pull=True)
+    done = {item.remote: item.actions for item in ci.project.do(push)}
+    assert done == {"origin": 3, "second": 1}  # each where all its outs are
+    ci.project.commit()
+    fresh.project.git("pull", "--quiet", str(ci.root), "main")
+    assert set(fresh.outcomes(pull=True).values()) == {"up-to-date"}
+    team.ran()
+    fresh.write("mlx.yaml", text.replace("seq 9", "seq 8"))
+    assert fresh.outcomes("split", pull=True) == {"clean": "up-to-date", "split": "ran"}
+    assert team.ran() == ["split"]
+
+
+def test_it_can_be_killed_at_any_durable_step(team: Team, killer: Killer, tmp_path: Path) -> None:
+    ci = team.ci()
+    fresh = team.clone("fresh")
+    fresh.write("report.txt", "old\n")  # in the way of what is restored
+    for step in range(0, 60, 3):
+        copy = Pipeline(Project(tmp_path / f"copy{step}"))
+        shutil.copytree(fresh.root, copy.root, symlinks=True)
+        was_killed = killer.killed(step, copy.project, "repro", "--pull")
+        assert "failed" not in copy.outcomes(pull=True).values()
+        assert copy.path("mlx.lock").read_bytes() == ci.path("mlx.lock").read_bytes()
+        assert outs_here(copy) == {"metrics.json", "report.txt"}
+        assert copy.read("report.txt") == ci.read("report.txt")
+        if not was_killed:
+            break
+    else:
+        raise AssertionError("it never came to its end")
+    assert step > 5
     assert team.ran() == []
 
 

@@ -99,7 +99,7 @@ class PullingJudge(Judge):
     def _present(self, stage: Stage, record: StageRecord | None, action: Action) -> Present:
         """Return what lies at each out; what was never here of it counts, if it can be had."""
         present = super()._present(stage, record, action)
-        if record is None or record.key != action.key:
+        if record is None or not (stage.frozen or record.key == action.key):
             return present
         self._name(record.outs)
         for out in record.outs:
