@@ -446,6 +446,39 @@ def test_an_out_whose_pack_is_gone_is_made_anew(team: Team, folder: Spot) -> Non
     assert team.ran() == ["clean", "split", "train", "report"]
 
 
+def test_only_what_a_gone_pack_held_is_made_anew(team: Team, folder: Spot) -> None:
+    text = """
+stages:
+  one:
+    cmd: echo one >> "$RAN"; echo first > outs/one.txt
+    outs: [outs/one.txt]
+  two:
+    cmd: echo two >> "$RAN"; echo second > outs/two.txt
+    outs: [outs/two.txt]
+  all:
+    cmd: cat outs/* params.yaml > all.txt
+    deps: [outs]
+    params: [rate]
+    outs: [all.txt]
+"""
+    ci, colleague = team.clone("ci"), team.clone("colleague")
+    for pipe in (ci, colleague):
+        pipe.write("mlx.yaml", text)
+    ci.outcomes()
+    for target in ("one", "two", "all"):  # a pack each
+        assert [item.actions for item in ci.project.do(push, [target])] == [1]
+    assert set(colleague.outcomes(pull=True).values()) == {"restored"}
+    team.ran()
+    for path in folder.files:
+        if path.suffix == ".pack" and b"second\n" in path.read_bytes():
+            path.unlink()
+    colleague.write("params.yaml", "rate: 2\n")
+    done = colleague.outcomes(pull=True)
+    assert done == {"one": "up-to-date", "two": "ran", "all": "ran"}
+    assert team.ran() == ["two"]
+    assert colleague.read("all.txt") == "first\nsecond\nrate: 2\n"
+
+
 def test_what_was_taken_is_not_sent_back(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     team.ci()
     colleague = team.clone("colleague")

@@ -49,6 +49,7 @@ class Schedule:
         # Stages with equal demands can start or cannot together: only the first of each is asked.
         self._queues: dict[Demand, deque[tuple[int, str]]] = {}
         self._asked = 0
+        self._redone: set[str] = set()  # handed out once more, and not done yet
         self.blocked: dict[str, str] = {}  # will not be handed out: the one they need that failed
 
     @property
@@ -126,13 +127,15 @@ class Schedule:
         if known:
             self._release(address)
             self._waits[address] |= known
-            for maker in known:
+            for maker in known - self._redone:  # else another one waits for it already
                 heapq.heappush(self._ready, self._rank[maker])
+            self._redone |= known
         return known
 
     def done(self, address: str) -> None:
         """Say that a stage is finished; those that only waited for it become ready."""
         self._release(address)
+        self._redone.discard(address)
         for below in self._needed_by[address]:
             waits = self._waits[below]
             if address not in waits:  # it was done before
@@ -144,6 +147,7 @@ class Schedule:
     def failed(self, address: str) -> None:
         """Say that a stage failed; everything that needs it is blocked."""
         self._release(address)
+        self._redone.discard(address)
         queue = [address]
         while queue:
             for below in self._needed_by[queue.pop()]:
