@@ -504,10 +504,10 @@ stages:
     params: [rate, best.yaml: [best]]
     outs: [model.txt]
 """
-    pipes = [team.clone("ci"), team.clone("colleague")]
+    pipes = [team.clone("ci"), team.clone("colleague"), team.clone("late")]
     for pipe in pipes:
         pipe.write("mlx.yaml", text)
-    ci, colleague = pipes
+    ci, colleague, late = pipes
     ci.outcomes()
     pushed(ci)
     assert set(colleague.outcomes(pull=True, dry_run=True).values()) == {"restore"}
@@ -517,6 +517,9 @@ stages:
     done = colleague.outcomes(pull=True)
     assert done == {"split": "up-to-date", "tune": "up-to-date", "train": "ran"}
     assert colleague.read("model.txt") == "1\n2\nbest: 3\nrate: 5\n"
+    late.write("params.yaml", "rate: 6\n")
+    assert late.outcomes(pull=True)["train"] == "ran"
+    assert late.read("model.txt") == "1\n2\nbest: 3\nrate: 6\n"
 
 
 def test_data_in_part_here_is_completed_for_a_stage_that_runs(team: Team, folder: Spot) -> None:
@@ -547,6 +550,15 @@ def test_a_frozen_stage_without_its_outs_stays_as_recorded(team: Team) -> None:
     done = fresh.outcomes("train", pull=True)
     assert done == {"split": "up-to-date", "train": "ran"}
     assert team.ran() == ["train"]
+
+
+def test_a_deleted_out_comes_back_also_when_the_store_has_lost_it(team: Team) -> None:
+    ci = team.ci()
+    ci.path("model.txt").unlink()
+    for folder in ("objects", "trees", "packs"):
+        shutil.rmtree(ci.path(f".git/mlx/{folder}"), ignore_errors=True)
+    assert ci.outcomes(pull=True)["train"] == "restored"
+    assert (ci.read("model.txt"), team.ran()) == ("CBA\nrate: 1\n", [])
 
 
 def test_absent_outs_are_no_deletions_for_other_commands(team: Team) -> None:
