@@ -26,6 +26,7 @@ FAILPOINTS = (
     "materialize.before-rename",
     "push.sent",
     "push.before-index",
+    "push.before-actions",
     "fetch.arrived",
     "remote-gc.written",
     "remote-gc.indexed",

@@ -38,6 +38,22 @@ def test_what_needs_a_failed_stage_is_never_ready() -> None:
     assert schedule.blocked == {"b": "a", "c": "a"}
 
 
+def test_a_stage_that_is_redone_is_handed_out_once_and_those_that_lack_it_wait() -> None:
+    schedule = Schedule("abcd", {"a": (), "b": ("a",), "c": ("a",), "d": ("a",)}, {JOBS: 3})
+    assert schedule.take() == "a"
+    schedule.done("a")
+    assert [schedule.take(), schedule.take(), schedule.take()] == ["b", "c", "d"]
+    schedule.done("b")
+    for address in "cd":
+        schedule.want(address, want())
+        assert schedule.start() == address
+        assert schedule.redo(["a", "elsewhere"], address) == {"a"}
+    assert [schedule.take(), schedule.take()] == ["a", None]
+    schedule.done("a")
+    assert [schedule.take(), schedule.take(), schedule.take()] == ["c", "d", None]
+    assert schedule.redo(["elsewhere"], "c") == set()
+
+
 def test_stages_outside_the_selection_are_not_waited_for() -> None:
     assert Schedule("b", {"b": ("a",)}, {JOBS: 1}).take() == "b"
 

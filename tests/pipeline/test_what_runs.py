@@ -156,3 +156,17 @@ def test_what_is_restored_is_what_checkout_restores(chain: Pipeline) -> None:
     with chain.project.repo() as repo:
         checkout(repo)
     assert chain.outcomes() == UP_TO_DATE
+
+
+def test_a_dep_inside_the_folder_of_a_stage_that_just_ran(pipe: Pipeline) -> None:
+    pipe.declare("""
+        stages:
+          split:
+            cmd: mkdir -p parts/deep; echo a > parts/deep/a
+            outs: [parts]
+          train:
+            cmd: cat parts/deep/a > model
+            deps: [parts/deep]
+            outs: [model]
+    """)
+    assert pipe.outcomes() == {"split": "ran", "train": "ran"}

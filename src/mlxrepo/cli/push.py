@@ -44,7 +44,8 @@ def command(
     """Send data to a remote.
 
     Only what it lacks is sent, and said to be there when it is. A push that was cut off goes on
-    where it was. --rev sends what that commit records; outs with push: false stay.
+    where it was. --rev sends what that commit records; outs with push: false stay. Results of
+    stages go along, for mlx repro --pull; git config mlx.pushActions false keeps them here.
     """
     with Repo.open(screen.cwd) as repo:
         done = push(
@@ -69,8 +70,11 @@ def _show(screen: Screen, done: Pushed) -> None:
         out(f"{word} {units.count(done.objects, 'object')} ({amount}) to {place}")
     elif done.resumed and done.applied:
         out(f"completed a push of {units.count(done.resumed, 'object')} to {place}")
-    elif not done.missing:
+    elif not (done.missing or done.actions):
         out(f"nothing to send: everything is on {place}")
+    if done.actions:
+        word = "sent" if done.applied else "would send"
+        out(f"{word} {units.count(done.actions, 'result')} of stages to {place}")
     if done.verified is not None:
         out(f"read back {units.count(done.verified, 'object')}: all are what their names say")
     if done.missing:
@@ -84,6 +88,7 @@ def _document(done: Pushed) -> dict[str, object]:
         "remote": done.remote,
         "url": done.url,
         "sent": {"objects": done.objects, "bytes": done.bytes, "stored": done.stored},
+        "actions": done.actions,
         "resumed": done.resumed,
         "there": done.there,
         "missing": [{"path": path, "oid": oid} for path, oid in done.missing],

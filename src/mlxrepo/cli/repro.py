@@ -45,6 +45,7 @@ _COLORS = {"ran": "green", "restored": "cyan", "failed": "red", "blocked": "red"
         ("mlx repro --downstream clean", "a stage and all that need it"),
         ("mlx repro --dry-run", "what would run, and why"),
         ("mlx repro --dry-run --exit-code", "1 when a command would run: for scripts"),
+        ("mlx repro --pull", "take finished stages, and data that is needed, from the remote"),
         ("mlx repro --force --single train", "run one again, whatever is recorded"),
     ],
 )
@@ -74,6 +75,8 @@ _COLORS = {"ran": "green", "restored": "cyan", "failed": "red", "blocked": "red"
     "--allow-missing", is_flag=True, help="Data that is not here counts as it is recorded."
 )
 @click.option("--no-run-cache", is_flag=True, help="Do not take results from earlier runs.")
+@click.option("--pull", is_flag=True, help="Take what is not here from a remote, results too.")
+@click.option("-r", "--remote", metavar="NAME", help="With --pull: that one, not the default one.")
 @click.pass_obj
 def command(
     screen: Screen,
@@ -95,6 +98,12 @@ def command(
         raise Misuse(
             "--exit-code answers whether something would run, so it goes with --dry-run",
             "mlx repro --dry-run --exit-code",
+            click.get_current_context(),
+        )
+    if options["remote"] is not None and not options["pull"]:
+        raise Misuse(
+            "-r says which remote is meant, so it goes with --pull",
+            "mlx repro --pull -r NAME",
             click.get_current_context(),
         )
     chosen = Options(run_cache=not no_run_cache, **options)

@@ -6,17 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlxrepo.errors import Damaged, EnvironmentFailed
+from mlxrepo.failpoints import failpoint
+from mlxrepo.pipeline.actioncache import ActionCache
+from mlxrepo.pipeline.sharing import Shareable, candidates
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.identity import identity
+from mlxrepo.repo.layout import ACTIONS_FOLDER
 from mlxrepo.repo.remotes import chosen, opened
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.wanted import Scope, Wanted, history, named_remotes, recorded, split
 from mlxrepo.store.crossing import was_undone
 from mlxrepo.store.proof import bad_copies
 from mlxrepo.store.push import Sent, send, with_sent
+from mlxrepo.store.reach import key_of
 from mlxrepo.store.remote import Remote
+from mlxrepo.store.remoteactions import RemoteActions
 from mlxrepo.store.remoteindex import Known
 from mlxrepo.store.survey import Survey, oid_in
+from mlxrepo.store.tree import Entry
 
 CROSSED_MAX = 3  # times
 PUSH_JOBS = 4  # each holds a pack in memory
@@ -28,7 +35,7 @@ class Pushed:
 
     `objects` and `bytes` are sent, in `stored` bytes; `resumed` came with a push that was cut off.
     `there` were there before: a folder that is there with all below it counts once. `missing` are
-    neither there nor here: path and oid.
+    neither there nor here: path and oid. `actions` are entries of the action cache.
     """
 
     remote: str
@@ -41,6 +48,7 @@ class Pushed:
     missing: tuple[tuple[str, str], ...]
     verified: int | None
     applied: bool
+    actions: int = 0
 
 
 def push(
@@ -57,7 +65,8 @@ def push(
     """Send what `targets` record, or (default) what the commits of HEAD and the workspace do.
 
     Without `remote` the default one is meant, and outs that name a remote go to theirs. `verify`
-    reads back everything that was asked for.
+    reads back everything that was asked for. What stages made goes with its entries of the action
+    cache, unless the setting mlx.pushActions is false.
 
     Raises:
         InputError: when a target means nothing that is recorded, or there is no such remote.
@@ -67,34 +76,41 @@ def push(
     """
     scope = scope or Scope()
     spec = chosen(repo, remote)
-    wanted = recorded(repo, targets, scope) if targets else history(repo, scope)
+    keys: set[str] = set()
+    wanted = recorded(repo, targets, scope, keys) if targets else history(repo, scope, keys)
+    if repo.settings.choice("pushactions", ("true", "false")) == "false":
+        keys.clear()
     names = [spec.name]
     names += sorted(named_remotes(repo) - {spec.name}) if remote is None else []
     done = []
     for name in names:
         mine = split(repo, wanted, name, undeclared=name == spec.name)
         if mine or name == spec.name:
-            work = _Push(repo, name, jobs, progress)
-            done.append(work.run(mine, verify=verify, dry_run=dry_run))
+            work = _Push(repo, name, jobs, progress, is_main=name == spec.name)
+            done.append(work.run(mine, keys, verify=verify, dry_run=dry_run))
     return done
 
 
 class _Push:
     """The push to one remote."""
 
-    def __init__(self, repo: Repo, name: str, jobs: int | None, progress: Progress):
+    def __init__(
+        self, repo: Repo, name: str, jobs: int | None, progress: Progress, *, is_main: bool
+    ):
         self._repo = repo
+        self._is_main = is_main
         self._spec = chosen(repo, name)
         self._remote: Remote = opened(repo, self._spec)
         self._jobs = jobs or min(PUSH_JOBS, self._remote.door.jobs)
         self._progress = progress
 
-    def run(self, wanted: list[Wanted], *, verify: bool, dry_run: bool) -> Pushed:
+    def run(self, wanted: list[Wanted], keys: set[str], *, verify: bool, dry_run: bool) -> Pushed:
         """Survey, send, and read back."""
         for _ in range(CROSSED_MAX):
             known, earlier = with_sent(self._remote, self._remote.known())
             survey = Survey(self._repo.store, known)
             self._survey(survey, wanted)
+            entries = self._entries(survey, known, keys)
             if dry_run:
                 sent = Sent(survey.objects, survey.amount, survey.amount, len(earlier))
                 break
@@ -102,7 +118,7 @@ class _Push:
                 self._repo.store, self._remote, survey, earlier, jobs=self._jobs,
                 prepare=self._prepare, known=known, progress=self._progress,
             )  # fmt: skip
-            if not sent.index or not was_undone(self._remote, known, sent.index, self._progress):
+            if not self._was_undone(known, sent):
                 break
         else:
             raise EnvironmentFailed(
@@ -118,9 +134,45 @@ class _Push:
             resumed=sent.resumed,
             there=survey.there,
             missing=tuple((path, oid_in(key)) for key, path in survey.missing.items()),
+            actions=len(entries) if dry_run else self._send_entries(entries, sent),
             verified=self._verify(wanted) if verify and not dry_run else None,
             applied=not dry_run,
         )
+
+    def _was_undone(self, known: Known, sent: Sent) -> bool:
+        return bool(sent.index) and was_undone(self._remote, known, sent.index, self._progress)
+
+    def _entries(self, survey: Survey, known: Known, keys: set[str]) -> list[Shareable]:
+        """Return the entries that can go; what git keeps of their outs is surveyed as well."""
+
+        def is_there(entry: Entry) -> bool:
+            key = key_of(entry)
+            if (closed := survey.closed.get(key)) is not None:
+                return closed
+            spot = known.find(key)
+            return spot is not None and (entry.kind != "tree" or spot.closed)
+
+        noted = RemoteActions(self._remote).noted()
+        actions = ActionCache(self._repo.shared(ACTIONS_FOLDER))
+        found = list(candidates(actions, keys, noted, is_there))
+        lacking = [
+            Wanted(out.path, out.entry)
+            for entry in found
+            for out in entry.outs
+            if not is_there(out.entry) and self._repo.store.is_whole(out.entry)
+        ]
+        self._survey(survey, split(self._repo, lacking, self._spec.name, undeclared=self._is_main))
+        return [entry for entry in found if entry.is_whole(is_there)]
+
+    def _send_entries(self, entries: list[Shareable], sent: Sent) -> int:
+        """Send entries; their outs are there and indexed."""
+        failpoint("push.before-actions")
+        if not entries:
+            return 0
+        if sent == Sent():
+            self._prepare()
+        items = ((entry.name, entry.data) for entry in entries)
+        return RemoteActions(self._remote).send(items, self._remote.door.jobs)
 
     def _survey(self, survey: Survey, wanted: list[Wanted]) -> None:
         with self._repo.store.writing():

@@ -60,7 +60,8 @@ class Repro:
 class Options:
     """How a run is narrowed and carried out; texts of stages are as on the command line.
 
-    `jobs` None: as many as the setting says, or as there are cores.
+    `jobs` None: as many as the setting says, or as there are cores. With `pull` what is not here
+    comes from remotes, results of others too: the default one, or `remote`.
     """
 
     single: bool = False
@@ -72,6 +73,8 @@ class Options:
     allow_missing: bool = False
     run_cache: bool = True
     jobs: int | None = None
+    pull: bool = False
+    remote: str | None = None
 
 
 AS_USUAL = Options()
@@ -94,7 +97,8 @@ def repro(
     Raises:
         InputError: for a circle, an unknown target, or an input that is nowhere; before anything
             runs.
-        EnvironmentFailed: when a stage is in the hands of the run that started this one.
+        EnvironmentFailed: when a stage is in the hands of the run that started this one, or a
+            remote that is to be asked cannot be.
     """
     # Before anything is read: what is being rearranged is read afterwards.
     with nullcontext() if dry_run else _running(repo, progress):
@@ -104,7 +108,7 @@ def repro(
         forced = frozenset(chosen if options.force else ())
         rules = Rules(forced, options.allow_missing, options.run_cache)
         recovered = [] if dry_run else recover(repo, repo.claims("mlx repro"), progress.note)
-        judge = Judge(repo, rules=rules, acts=not dry_run, progress=progress)
+        judge = _judge(repo, options, rules, not dry_run, progress)
         _check(judge, graph, chosen)
         if dry_run:
             return Repro(_preview(judge, graph, chosen))
@@ -129,6 +133,17 @@ def _run(
     with journal:
         engine = Engine(judge, graph, journal.tell, jobs=jobs, keep_going=going, run_id=journal.run)
         return engine.run(chosen)
+
+
+def _judge(repo: Repo, options: Options, rules: Rules, acts: bool, progress: Progress) -> Judge:
+    if not options.pull:
+        return Judge(repo, rules=rules, acts=acts, progress=progress)
+    # What talks to remotes is loaded by those who asked for it.
+    from mlxrepo.pipeline.pulling import PullingJudge
+    from mlxrepo.pipeline.supply import Supply
+
+    supply = Supply(repo, options.remote, progress)
+    return PullingJudge(repo, supply, rules=rules, acts=acts, progress=progress)
 
 
 def _running(repo: Repo, progress: Progress) -> Claim:
@@ -162,6 +177,7 @@ def _check(judge: Judge, graph: Graph, chosen: list[str]) -> None:
     for address in chosen:
         stage = graph.stages[address]
         if not judge.is_settled(stage):
+            judge.reach(stage)
             check(stage, judge.inputs, judge.repo.declared)
 
 

@@ -9,7 +9,7 @@ canonical JSON named by their own digest, so they are never overwritten and a da
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mlxrepo.codec import canonical, parse_json
@@ -26,13 +26,15 @@ FORMAT = 1
 class Result(NamedTuple):
     """The outs and metrics of an action; `made` says by whom, where and at which commit.
 
-    `accepted`, by whom and why, is set where no run made it: such a result is in no cache.
+    `accepted`, by whom and why, is set where no run made it: such a result is in no cache. `remote`
+    is the name of the one that it was found on.
     """
 
     outs: tuple[Output, ...]
     metrics: Mapping[str, Mapping[str, Any]]
     made: Mapping[str, str] = {}  # never changed
     accepted: Mapping[str, str] | None = None
+    remote: str = ""
 
     @property
     def content(self) -> frozenset[tuple[str, str, str]]:
@@ -78,6 +80,15 @@ class ActionCache:
                 return dict(entry["action"])
         return None
 
+    def entries(self, key: Oid) -> Iterator[tuple[str, bytes, Result]]:
+        """Yield the name of each entry of a key, its bytes, and what they say."""
+        for name in self._names(key):
+            data = _bytes(os.path.join(self._root, key, name))
+            value = load(data, name)
+            result = result_of(value) if value else None
+            if result is not None:
+                yield name, data, result
+
     def _names(self, key: Oid) -> list[str]:
         try:
             return sorted(os.listdir(os.path.join(self._root, key)))
@@ -87,26 +98,38 @@ class ActionCache:
 
 def _read(folder: str, name: str) -> Result | None:
     value = _load(folder, name)
+    return result_of(value) if value else None
+
+
+def result_of(value: Mapping[str, Any]) -> Result | None:
+    """Return what an entry says came out; None when it does not say it as mlx writes it."""
     try:
-        if value is None:
-            return None
         outs = tuple(_to_output(item) for item in value["outs"])
         return Result(outs, value["metrics"], value["made"])
-    except (MlxError, KeyError, TypeError, ValueError):
+    except (MlxError, KeyError, TypeError, ValueError, IndexError):
         return None
 
 
 def _load(folder: str, name: str) -> dict[str, Any] | None:
-    """Read an entry; None when it is damaged, or of another format."""
-    path = os.path.join(folder, name)
+    return load(_bytes(os.path.join(folder, name)), name)
+
+
+def _bytes(path: str) -> bytes:
     try:
         with open(path, "rb") as stream:
-            data = stream.read()
+            return stream.read()
+    except OSError:
+        return b""
+
+
+def load(data: bytes, name: str) -> dict[str, Any] | None:
+    """Return what an entry called `name` holds; None: it is damaged, or of another format."""
+    try:
         if keyed_oid(RESULT_CONTEXT, data) != name:
             return None
-        value = parse_json(data, source=path)
+        value = parse_json(data, source=name)
         return value if value["format"] == FORMAT else None
-    except (OSError, MlxError, KeyError, TypeError, ValueError):
+    except (MlxError, KeyError, TypeError, ValueError):
         return None
 
 

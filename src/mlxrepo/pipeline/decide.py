@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mlxrepo.errors import InputError
@@ -124,12 +124,16 @@ def sentence(reasons: Sequence[Reason]) -> str:
 
 
 class Decision(NamedTuple):
-    """What to do about an action and why; `result` is what is known to come out of it."""
+    """What to do about an action and why; `result` is what is known to come out of it.
+
+    `notes` are for the user: whose result it is, or why one was not taken.
+    """
 
     action: Action
     word: str
     reasons: tuple[Reason, ...] = ()
     result: Result | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def why(self) -> str:
@@ -141,7 +145,7 @@ def decide(
     action: Action,
     record: StageRecord | None,
     present: Mapping[RepoPath, Entry | None],
-    cached: Callable[[], Sequence[Result]],
+    cached: Callable[[], Iterable[Result]],
     is_stored: Callable[[Entry], bool],
     rules: Rules = DEFAULT,
     *,
@@ -223,7 +227,7 @@ def _persists(stage: Stage) -> bool:
     return any(out.persist for out in stage.outs)
 
 
-def _each(known: Sequence[Result], cached: Callable[[], Sequence[Result]]) -> Iterator[Result]:
+def _each(known: Sequence[Result], cached: Callable[[], Iterable[Result]]) -> Iterator[Result]:
     """Yield results best first; the cache is asked only when it comes to that."""
     yield from known
     yield from cached()

@@ -91,8 +91,8 @@ class Engine:
             while self._step():
                 pass
         self._report_rest(addresses)
-        rank = {address: number for number, address in enumerate(addresses)}
-        return sorted(self.reports, key=lambda report: rank[report.stage])
+        last = {report.stage: report for report in self.reports}  # of one that was redone
+        return [last[address] for address in addresses]
 
     def _step(self) -> bool:
         """Do the next thing there is to do; say whether there was one."""
@@ -201,7 +201,7 @@ class Engine:
                 wanted, notes = demand(stage, self._totals)
                 self._schedule.want(stage.address, wanted)
                 self._decided[stage.address] = decision
-                for note in notes:
+                for note in (*decision.notes, *notes):
                     self.listener(Event("note", stage.address, note))
                 return
             notes = self._restore(decision) if decision.word == RESTORE else ()
@@ -213,7 +213,7 @@ class Engine:
                 self._tell_wait(stage.address, str(held))
                 self._claimed.wait_for(stage.address, held)
                 return
-            self._fail(StageReport(stage.address, "failed", error=error))
+            self._give_up(stage, error)
             return
         outcome = "restored" if decision.word == RESTORE else UP_TO_DATE
         self._schedule.done(stage.address)
@@ -221,9 +221,9 @@ class Engine:
         self._end(StageReport(stage.address, outcome, decision.reasons, why, notes=notes, key=key))
 
     def _restore(self, decision: Decision) -> tuple[str, ...]:
-        assert decision.result is not None
         self._hider.hide(decision.action.stage)
-        return restore_outs(self.repo, decision.result.outs, self.judge.inputs)
+        outs = self.judge.to_place(decision)
+        return (*decision.notes, *restore_outs(self.repo, outs, self.judge.inputs))
 
     def _note_known(self, decision: Decision) -> None:
         """Note what is known to come out of a stage, unless it is on record in the same roles."""
@@ -233,10 +233,8 @@ class Engine:
         same_roles = {out[:3] for out in result.outs} == {out[:3] for out in stage.outs}
         if decision.word == UP_TO_DATE and (same_roles or stage.frozen):
             return
-        known = self.judge.records.get(stage.address)
-        record = (
-            known if stage.frozen and known else make_record(self.repo, decision.action, result)
-        )
+        known = self.judge.records.get(stage.address) if stage.frozen else None
+        record = known or make_record(self.repo, decision.action, result)
         self._claimed.share(stage.address)
         self._note(stage, record, same_roles=same_roles)
         if not stage.frozen:
@@ -274,7 +272,7 @@ class Engine:
             self._start(self._decided.pop(address), lease)
         except MlxError as error:
             self._claimed.release(address)
-            self._fail(StageReport(address, "failed", error=error))
+            self._give_up(stage, error)
         return True
 
     def _lease(self, stage: Stage) -> Lease | None:
@@ -371,11 +369,8 @@ class Engine:
     @cached_property
     def _maker(self) -> dict[str, str]:
         """Who makes results in this run, where, with what, and at which commit."""
-        return {
-            **maker(self.repo.git),
-            "run": self.run_id,
-            "interpreter": self.judge.inputs.interpreter() or "",
-        }
+        python = self.judge.inputs.interpreter() or ""
+        return {**maker(self.repo.git), "run": self.run_id, "interpreter": python}
 
     # telling
 
@@ -388,6 +383,11 @@ class Engine:
             failed = self._schedule.blocked.get(address)
             outcome, cause = (BLOCKED, failed) if failed else ("skipped", self._first_failed)
             self._end(StageReport(address, outcome, why=f"{cause} failed"))
+
+    def _give_up(self, stage: Stage, error: MlxError) -> None:
+        """Fail a stage that cannot start, unless what it lacks can be made anew."""
+        if not self._schedule.redo(self.judge.lost_makers(stage), stage.address):
+            self._fail(StageReport(stage.address, "failed", error=error))
 
     def _fail(self, report: StageReport) -> None:
         self._first_failed = self._first_failed or report.stage

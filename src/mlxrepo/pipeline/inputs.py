@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -45,6 +45,7 @@ class Inputs:
         self.allow_missing = allow_missing
         self.interpreter = Interpreter(repo.worktree_file(INTERPRETERS), repo.root)
         self.scan = repo.scan(progress=progress)
+        self.bring: Callable[[Iterable[RepoPath]], None] | None = None  # into the store
         self._below: dict[RepoPath, list[RepoPath]] = {}  # by folder: the tracked paths in it
         self._assumed: set[RepoPath] = set()
         self._values: dict[RepoPath, tuple[bytes, Any]] = {}
@@ -82,12 +83,13 @@ class Inputs:
         self.__dict__.pop("placed", None)
 
     def note_outs(self, stage: Stage, outs: tuple[Output, ...]) -> None:
-        """Take note that a stage's outs are here, and recorded so, from now on."""
+        """Take note that a stage's outs are recorded so from now on, here or absent."""
         for out in outs:
             lock = lock_path(stage.file)
             tracked = Tracked(out.path, out.entry, out.kind, stage.address, out.cache, lock)
             self._track(tracked, self._tracked)
-            self.placed[out.path] = out.entry
+            if os.path.lexists(self.repo.full(out.path)):
+                self.placed[out.path] = out.entry
 
     def assume_outs(self, stage: Stage, outs: tuple[Output, ...]) -> None:
         """Count a stage's outs as if they were here, in a look ahead."""
@@ -179,9 +181,11 @@ class Inputs:
         read, found = self.scan.tree, []
         for dep in action.deps:
             for tracked, part in self.parts(dep.path):
+                if tracked.role not in SECTIONS:  # what a stage made may not be in the store yet
+                    continue
                 below = part[len(tracked.path) + 1 :], part[len(dep.path) + 1 :]
                 recorded = find(read, tracked.entry, below[0])
-                if tracked.role in SECTIONS and not same(recorded, find(read, dep.entry, below[1])):
+                if not same(recorded, find(read, dep.entry, below[1])):
                     found.append(tracked)
         return found
 
@@ -240,6 +244,10 @@ class Inputs:
                 return
         for part in self._below.get(path, ()):
             yield self._tracked[part], part
+
+    def tracked(self) -> list[Tracked]:
+        """Return everything that is recorded."""
+        return list(self._tracked.values())
 
     def is_assumed(self, path: RepoPath) -> bool:
         """Say whether what counts at a path is an assumption of a look ahead."""
@@ -345,8 +353,11 @@ class Inputs:
 
     def _bytes(self, path: RepoPath) -> bytes | None:
         for tracked, _ in self.parts(path):
-            if tracked.path in self._assumed:
+            is_away = self.bring is not None and not os.path.lexists(self.repo.full(path))
+            if tracked.path in self._assumed or is_away:
                 entry = self._counted(tracked, path)
+                if entry and self.bring:
+                    self.bring([path])
                 return self.repo.store.read("blob", entry.oid) if entry else None
         return self.repo.file_at(path, None)
 

@@ -51,7 +51,10 @@ class Job:
             MlxError: when the command cannot be started here; everything is where it was then.
         """
         outs = [out.path for out in self.stage.outs]
-        bring_inputs(self._repo, [dep.path for dep in self.decision.action.deps], self._inputs)
+        read = [dep.path for dep in self.decision.action.deps]
+        if self._inputs.bring:  # else a params file is here, or could not be read
+            read += [ref.file for ref in self.stage.params]
+        bring_inputs(self._repo, read, self._inputs)
         self._refuse_missing()
         self._unknown = self._unknown_to_store(outs)
         # A log is no promise; what is set aside is, and flushes the folders it goes to.

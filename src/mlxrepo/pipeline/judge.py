@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from mlxrepo.errors import MlxError
+from mlxrepo.paths import RepoPath
 from mlxrepo.pipeline.action import Action
 from mlxrepo.pipeline.actioncache import ActionCache, Result
 from mlxrepo.pipeline.decide import (
@@ -21,9 +22,12 @@ from mlxrepo.pipeline.settled import Settled
 from mlxrepo.pipeline.sound import has_its_key, has_its_metrics
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.layout import ACTIONS_FOLDER, LOCK_FILE
-from mlxrepo.repo.lockfile import StageRecord, parse_lock
+from mlxrepo.repo.lockfile import Output, StageRecord, parse_lock
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.stage import Stage
+from mlxrepo.store.tree import Entry
+
+Present = dict[RepoPath, Entry | None]
 
 
 class Judge:
@@ -48,7 +52,7 @@ class Judge:
         self._looked: dict[str, bool] = {}  # in this moment
         # Noted at the end, when files are old enough for their stats to tell of changes.
         self._fresh: dict[str, tuple[Stage, StageRecord, Mapping[str, str]]] = {}
-        self._is_stored = repo.store.pin if acts else repo.store.is_whole
+        self._is_stored: Callable[[Entry], bool] = repo.store.pin if acts else repo.store.is_whole
         self._read_records()
 
     def _read_records(self) -> None:
@@ -105,14 +109,12 @@ class Judge:
             InputError: when an input is nowhere, or an out of a frozen stage.
         """
         record = self.records.get(stage.address)
-        outs = {out.path for out in stage.outs}
-        if stage.frozen and record is not None:  # it keeps what was recorded, whatever is declared
-            outs |= {out.path for out in record.outs}
-        present = {path: self.inputs.scan.entry(path) for path in outs}
         if stage.frozen:
             action = _as_recorded(stage, record)
+            present = self._present(stage, record, action)
             return decide_frozen(action, record, present, self._is_stored, self._rules)
         action = self.inputs.action(stage, record)
+        present = self._present(stage, record, action)
         sound = record is None or (
             has_its_key(record) and has_its_metrics(record, self.repo, self.inputs.scan)
         )
@@ -129,6 +131,26 @@ class Judge:
             self._settled.note(stage, record)
         return decision
 
+    def _present(self, stage: Stage, record: StageRecord | None, action: Action) -> Present:
+        """Return what lies at each out of a stage."""
+        outs = {out.path for out in stage.outs}
+        if stage.frozen and record is not None:  # it keeps what was recorded, whatever is declared
+            outs |= {out.path for out in record.outs}
+        return {path: self.inputs.scan.entry(path) for path in outs}
+
+    # what a judge that knows remotes does otherwise
+
+    def reach(self, stage: Stage) -> None:
+        """Get what is needed to look at a stage's inputs."""
+
+    def to_place(self, decision: Decision) -> list[Output]:
+        """Return those of the outs to restore that belong into the workspace now."""
+        return list(decision.result.outs) if decision.result else []
+
+    def lost_makers(self, stage: Stage) -> list[str]:
+        """Name the stages whose outs this one needs, and which turn out not to be had."""
+        return []
+
     def note(self, stage: Stage, record: StageRecord) -> None:
         """Count a stage as recorded so, for those that need it."""
         self.look_again()
@@ -136,7 +158,7 @@ class Judge:
         self._by_key.setdefault(record.key, []).append(record)
         self.inputs.note_outs(stage, record.outs)
 
-    def _known(self, action: Action) -> list[Result]:
+    def _known(self, action: Action) -> Iterable[Result]:
         """Return what came out of an action before: of the lockfile first, whatever the stage."""
         recorded = [
             as_result(record)

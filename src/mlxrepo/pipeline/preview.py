@@ -58,5 +58,7 @@ def _decide(judge: Judge, graph: Graph, address: str, earlier: EarlierRuns | Non
         judge.inputs.assume_outs(graph.stages[address], decision.result.outs)
         judge.look_again()
     nearest = earlier.nearest(decision.action) if earlier and decision.word == RUN else None
-    notes = (str(nearest),) if nearest and len(nearest.reasons) < len(decision.reasons) else ()
+    notes = decision.notes
+    if nearest and len(nearest.reasons) < len(decision.reasons):
+        notes += (str(nearest),)
     return StageReport(address, decision.word, decision.reasons, decision.why, notes=notes)

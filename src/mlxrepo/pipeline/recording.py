@@ -46,6 +46,7 @@ class Recorder:
             for record in records.values()
             if isinstance(record, StageRecord)
             for out in record.outs
+            if os.path.lexists(self._repo.full(out.path))  # else it is absent, and not deleted
         }
         if outs:
             self._repo.update_placed(lambda placed: placed.update(outs))

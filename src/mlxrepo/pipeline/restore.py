@@ -40,6 +40,9 @@ def bring_inputs(repo: Repo, paths: Iterable[RepoPath], inputs: Inputs) -> None:
         ObjectMissing: when the store has not got them; nothing has been written then.
     """
     wanted: dict[RepoPath, Entry] = {}
+    paths = list(paths)
+    if inputs.bring:
+        inputs.bring(paths)
     for path in paths:
         links, end = inputs.follow(path)
         entry = inputs.entry(end)

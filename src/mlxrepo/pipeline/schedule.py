@@ -49,6 +49,7 @@ class Schedule:
         # Stages with equal demands can start or cannot together: only the first of each is asked.
         self._queues: dict[Demand, deque[tuple[int, str]]] = {}
         self._asked = 0
+        self._redone: set[str] = set()  # handed out once more, and not done yet
         self.blocked: dict[str, str] = {}  # will not be handed out: the one they need that failed
 
     @property
@@ -117,18 +118,36 @@ class Schedule:
         """Let a stage go that was handed out, until `again`; what it took is free meanwhile."""
         self._release(address)
 
+    def redo(self, makers: Iterable[str], address: str) -> set[str]:
+        """Hand out stages that were done once more; one that was handed out waits for them.
+
+        Return which of them that is: not all are of this run.
+        """
+        known = {maker for maker in makers if maker in self._rank}
+        if known:
+            self._release(address)
+            self._waits[address] |= known
+            for maker in known - self._redone:  # else another one waits for it already
+                heapq.heappush(self._ready, self._rank[maker])
+            self._redone |= known
+        return known
+
     def done(self, address: str) -> None:
         """Say that a stage is finished; those that only waited for it become ready."""
         self._release(address)
+        self._redone.discard(address)
         for below in self._needed_by[address]:
             waits = self._waits[below]
-            waits.discard(address)
+            if address not in waits:  # it was done before
+                continue
+            waits.remove(address)
             if not waits and below not in self.blocked:
                 heapq.heappush(self._ready, self._rank[below])
 
     def failed(self, address: str) -> None:
         """Say that a stage failed; everything that needs it is blocked."""
         self._release(address)
+        self._redone.discard(address)
         queue = [address]
         while queue:
             for below in self._needed_by[queue.pop()]:

@@ -39,8 +39,12 @@ class Wanted(NamedTuple):
     below: str = ""
 
 
-def recorded(repo: Repo, targets: Sequence[str], scope: Scope) -> list[Wanted]:
+def recorded(
+    repo: Repo, targets: Sequence[str], scope: Scope, keys: set[str] | None = None
+) -> list[Wanted]:
     """Return what the workspace's lockfiles name, or those of the commits of a scope, once each.
+
+    The action keys of the stages' records that are meant are added to `keys`.
 
     Raises:
         InputError: when a target means nothing that is recorded.
@@ -58,6 +62,10 @@ def recorded(repo: Repo, targets: Sequence[str], scope: Scope) -> list[Wanted]:
             if tracked.cache:
                 below = path[len(tracked.path) + 1 :]
                 found[Wanted(tracked.path, tracked.entry, below)] = None
+        if keys is not None:
+            meant = {tracked.address for tracked, _ in matches}
+            stages = observed.stages().items()
+            keys.update(record.key for a, record in stages if not targets or a in meant)
     if missed and not found:
         raise missed
     return list(found)
@@ -85,28 +93,28 @@ def _tips(repo: Repo, scope: Scope) -> list[str]:
     return sorted({oid for kind, oid in rows if kind == "commit"})
 
 
-def history(repo: Repo, scope: Scope) -> list[Wanted]:
+def history(repo: Repo, scope: Scope, keys: set[str] | None = None) -> list[Wanted]:
     """Return what push sends: all that commits reachable from HEAD name, and the workspace.
 
     With a scope it is HEAD's commits and those of all branches or tags; with a `rev` that commit
-    alone.
+    alone. The action keys of the stages' records among it are added to `keys`.
 
     Raises:
         CannotDecide: when there is no such revision.
     """
     if scope.rev and not scope.all_branches and not scope.all_tags:
-        return recorded(repo, (), scope)
-    found = dict.fromkeys(recorded(repo, (), Scope()))
+        return recorded(repo, (), scope, keys)
+    found = dict.fromkeys(recorded(repo, (), Scope(), keys))
     starts = _tips(repo, scope)
     status, head = repo.git.run("rev-parse", "--verify", "--quiet", "HEAD", accept=(0, 1, 128))
     starts += [head.decode().strip()] if not status else []
     starts += [repo.git.commit(scope.rev)] if scope.rev else []
     if starts:
-        found.update(dict.fromkeys(_named_by(repo, starts)))
+        found.update(dict.fromkeys(_named_by(repo, starts, set() if keys is None else keys)))
     return list(found)
 
 
-def _named_by(repo: Repo, starts: Iterable[str]) -> Iterator[Wanted]:
+def _named_by(repo: Repo, starts: Iterable[str], keys: set[str]) -> Iterator[Wanted]:
     reader = RowReader(once=True)
     named = {change.blob: change for change in changes_from(repo.git, starts)}
     blobs = list(named)
@@ -115,6 +123,8 @@ def _named_by(repo: Repo, starts: Iterable[str]) -> Iterator[Wanted]:
         for blob, data in zip(some, repo.git.blobs(some), strict=True):
             change = named[blob]
             for row in reader.rows(data, f"{change.commit[:12]}:{change.path}"):
+                if row.key:
+                    keys.add(row.key)
                 if row.kept and row.path:
                     yield Wanted(row.path, row.entry)
 

@@ -33,6 +33,10 @@ PARTS_AT_ONCE = 4  # of a large file; each is in memory
 READ_MAX = 4 << 20  # bytes of one read
 
 
+class PackMissing(EnvironmentFailed):
+    """What an index names is not on the remote."""
+
+
 @dataclass(slots=True)
 class Fetched:
     """What a fetch got: objects, their bytes, and the bytes and reads that it took.
@@ -228,7 +232,7 @@ class Fetch:
         try:
             data = self._remote.door.read_range(file, read.start, read.end)
         except FileNotFoundError:
-            raise EnvironmentFailed(
+            raise PackMissing(
                 f"{file} is named by an index of the remote {self._remote.name}, and is not there",
                 hint="push again from a clone that has the data: mlx push --all-branches",
             ) from None

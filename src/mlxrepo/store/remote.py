@@ -93,7 +93,21 @@ class Remote:
         for name in cached - names:
             files.remove_quietly(os.path.join(self.cache, INDEXES, name))
         sweeps = frozenset(name for name in listed if name.startswith(SWEPT))
+        self._note_sweeps(sweeps)
         return Notes(indexes, marks, sweeps)
+
+    def _note_sweeps(self, sweeps: frozenset[str]) -> None:
+        """Forget which entries of actions are there when a gc may have taken some."""
+        place = self._place("sweeps")
+        text = "\n".join(sorted(sweeps)).encode()
+        try:
+            with open(place, "rb") as stream:
+                known = stream.read()
+        except FileNotFoundError:
+            known = b""
+        if known != text:
+            files.remove_quietly(os.path.join(self.cache, ACTIONS))
+            files.write_atomic(place, text, flush=False)
 
     def listed(self) -> list[str]:
         """Return the names of all files beside the indexes."""
