@@ -9,6 +9,7 @@ import pytest
 from places import SECRET, Server, Spot, free_port
 
 from mlxrepo.errors import EnvironmentFailed, InputError
+from mlxrepo.hashing import blob_oid
 from mlxrepo.store.door import Door, Found
 from mlxrepo.store.opening import open_door
 
@@ -61,7 +62,7 @@ def test_writing_again_replaces(door: Door) -> None:
 def test_a_large_file_goes_in_parts(door: Door, tmp_path: Path) -> None:
     data = os.urandom(21 << 20)
     (tmp_path / "large").write_bytes(data)
-    door.send("objects/ab/large", str(tmp_path / "large"))
+    door.send("objects/ab/large", str(tmp_path / "large"), blob_oid(data))
     assert door.size("objects/ab/large") == len(data)
     assert door.read_range("objects/ab/large", 20 << 20, 21 << 20) == data[20 << 20 :]
     assert door.read("objects/ab/large") == data

@@ -57,12 +57,16 @@ def add_remote(repo: Repo, name: str, url: str, options: Mapping[str, str]) -> R
         for key, value in keys.items():
             repo.git.run("config", "--local", f"mlx.remote.{name}.{key}", value)
         return RemoteSpec(name, url, options, GIT)
-    body = {key: value == "true" if key == "anonymous" else value for key, value in keys.items()}
+    typed: dict[str, Callable[[str], bool | float]] = {
+        "anonymous": lambda value: value == "true",
+        "timeout": float,
+    }
+    body = {key: typed.get(key, str)(value) for key, value in keys.items()}
     repo.update_project(RepoPath(PROJECT_FILE), lambda text: _with(text, name, body))
     return RemoteSpec(name, url, options, PROJECT_FILE)
 
 
-def _with(text: str, name: str, body: dict[str, bool | str]) -> str:
+def _with(text: str, name: str, body: dict[str, bool | float | str]) -> str:
     from mlxrepo.yamledit import set_entry
 
     return set_entry(text, "remotes", name, body, PROJECT_FILE)

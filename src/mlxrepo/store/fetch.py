@@ -168,7 +168,7 @@ class Fetch:
             receive(
                 self._store, oid, spot.size,
                 lambda start, end: door.read_range(file, start, end),
-                min(self._jobs, PARTS_AT_ONCE), self._progress.advance,
+                min(self._jobs, PARTS_AT_ONCE), self._progress.advance, door.stop,
             )  # fmt: skip
         except FileNotFoundError:
             self.done.missing[spot.key] = self._paths[spot.key]
@@ -208,7 +208,7 @@ class Fetch:
         """Read objects into the batch; return those that were not what their names say."""
         wrong: list[Spot] = []
         try:
-            for good, bad in parallel(self._one, reads(spots), self._jobs):
+            for good, bad in parallel(self._one, reads(spots), self._jobs, self._remote.door.stop):
                 for spot, data in good:
                     oid = oid_in(spot.key)
                     if not batch.has(KINDS[spot.key[0]], oid):

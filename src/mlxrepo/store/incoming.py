@@ -29,7 +29,13 @@ Read = Callable[[int, int], bytes]
 
 
 def receive(
-    store: Store, oid: Oid, size: int, read: Read, jobs: int, advance: Callable[[int], None]
+    store: Store,
+    oid: Oid,
+    size: int,
+    read: Read,
+    jobs: int,
+    advance: Callable[[int], None],
+    stop: Callable[[], None],
 ) -> None:
     """Fetch a large blob through `read(start, end)` and publish it in the store.
 
@@ -42,7 +48,9 @@ def receive(
             _check_room(store, fd, size)
             os.ftruncate(fd, size)
             os.ftruncate(parts, -(-size // PART))
-            for arrived in parallel(lambda at: _part(fd, at, size, read), _lacking(parts), jobs):
+            for arrived in parallel(
+                lambda at: _part(fd, at, size, read), _lacking(parts), jobs, stop
+            ):
                 os.pwrite(parts, b"\1", arrived)
                 failpoint("fetch.arrived")
                 advance(min(size, (arrived + 1) * PART) - arrived * PART)

@@ -17,6 +17,10 @@ def open_door(url: str, options: Mapping[str, str]) -> Door:
         from mlxrepo.store.folder import Folder
 
         return Folder(url)
+    if url.startswith(("s3://", "s3a://")):
+        from mlxrepo.store.s3 import S3
+
+        return S3(url, options)
     from mlxrepo.store.network import Network  # fsspec, only where a remote is asked
 
     return Network(url, options)

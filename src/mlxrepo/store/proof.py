@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mlxrepo.errors import Damaged
-from mlxrepo.hashing import blob_hasher
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.store.fetch import reads
-from mlxrepo.store.incoming import PART
 from mlxrepo.store.parallel import parallel
-from mlxrepo.store.remote import Remote, object_file, pack_file
+from mlxrepo.store.remote import Remote, pack_file
 from mlxrepo.store.remoteindex import WHOLE, Known, Spot
 from mlxrepo.store.remotepack import decode
 from mlxrepo.store.survey import oid_in
@@ -25,12 +23,12 @@ def bad_copies(
     bad: list[bytes] = []
     packed = reads([spot for spot in spots if spot.form != WHOLE])
     work = [(read.pack, read.start, read.end, read.spots) for read in packed]
-    for wrong, size in parallel(lambda item: _packed(remote, *item), work, jobs):
+    for wrong, size in parallel(lambda item: _packed(remote, *item), work, jobs, remote.door.stop):
         bad += wrong
         progress.advance(size)
     for spot in spots:
         if spot.form == WHOLE:
-            if not _is_whole(remote, spot):
+            if not remote.holds(oid_in(spot.key), spot.size):
                 bad.append(spot.key)
             progress.advance(spot.size)
     progress.done()
@@ -53,15 +51,3 @@ def _packed(
         except Damaged:
             bad.append(spot.key)
     return bad, size
-
-
-def _is_whole(remote: Remote, spot: Spot) -> bool:
-    oid = oid_in(spot.key)
-    hasher = blob_hasher(PART)
-    try:
-        for start in range(0, spot.size, PART):
-            end = min(spot.size, start + PART)
-            hasher.update(remote.door.read_range(object_file(oid), start, end))
-    except FileNotFoundError:
-        return False
-    return hasher.hexdigest() == oid

@@ -34,6 +34,10 @@ _MEANINGS: dict[str, tuple[str, str | None]] = {
     "gaierror": ("cannot be reached: its host has no address", "is the URL right?"),
     "SSLError": ("cannot be trusted: its certificate is not accepted", "is the URL right?"),
     "ReadTimeoutError": ("stopped answering", "again later: what arrived stays"),
+    "BadDigest": (
+        "got other bytes than were sent, and refused them (BadDigest)",
+        "something between here and there changes them: mlx remote test NAME",
+    ),
 }
 _TRANSIENT = {
     "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionError",
@@ -42,6 +46,7 @@ _TRANSIENT = {
     "ServerDisconnectedError", "TimeoutError", "FSTimeoutError", "ResponseParserError",
     "BrokenPipeError", "InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout",
     "Throttling", "ThrottlingException", "TooManyRequests", "XAmzContentSHA256Mismatch",
+    "BadDigest", "InvalidDigest",
 }  # fmt: skip
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from mlxrepo import files
+from mlxrepo import files, reading
 from mlxrepo.codec import canonical, parse_json
 from mlxrepo.errors import Damaged, EnvironmentFailed, MlxError
-from mlxrepo.hashing import ALGORITHM, Oid, is_oid
-from mlxrepo.store.door import Door
+from mlxrepo.hashing import ALGORITHM, Oid, blob_hasher, is_oid
+from mlxrepo.store.copies import damaged
+from mlxrepo.store.door import Door, untold
 from mlxrepo.store.parallel import parallel
 from mlxrepo.store.remoteindex import FORMAT, Index, Known, Spot, encode, newer_format
 
 MARKER = "mlx.json"
 INDEXES, PACKS, OBJECTS, REPOS = "indexes", "packs", "objects", "repos"
+PIECE = 8 << 20  # bytes of a large object that are read at a time
 
 
 def pack_file(name: str) -> str:
@@ -26,6 +28,11 @@ def pack_file(name: str) -> str:
 def object_file(oid: str) -> str:
     """Return where a large blob lies on a remote."""
     return f"{OBJECTS}/{oid[:2]}/{oid[2:]}"
+
+
+def file_of(spot: Spot) -> str:
+    """Return which file of a remote an object lies in."""
+    return pack_file(spot.pack) if spot.pack else object_file(spot.key[1:].hex())
 
 
 class Remote:
@@ -53,8 +60,8 @@ class Remote:
             self.check_format()
         loaded = {name: index for name in names if (index := self._load(name))}
         lacking = [name for name in names if name not in loaded]
-        for name, data in parallel(self._fetch, lacking, self.door.jobs):
-            loaded[name] = Index(data, name)
+        for name, data, index in parallel(self._fetch, lacking, self.door.jobs, self.door.stop):
+            loaded[name] = index
             self._keep(name, data)
         for name in cached - set(names):
             files.remove_quietly(os.path.join(self.cache, INDEXES, name))
@@ -92,9 +99,15 @@ class Remote:
         except (FileNotFoundError, Damaged):  # it is only a copy
             return None
 
-    def _fetch(self, name: str) -> tuple[str, bytes]:
+    def _fetch(self, name: str) -> tuple[str, bytes, Index]:
+        """Read an index; what comes wrong is asked for once more."""
         try:
-            return name, self.door.read(f"{INDEXES}/{name}")
+            data = self.door.read(f"{INDEXES}/{name}")
+            try:
+                return name, data, Index(data, name)
+            except Damaged:
+                data = self.door.read(f"{INDEXES}/{name}")
+                return name, data, Index(data, name)
         except FileNotFoundError:
             raise EnvironmentFailed(
                 f"index {name[:12]} of the remote {self.name} went away meanwhile",
@@ -114,10 +127,10 @@ class Remote:
     def prepare(self, repository: str, about: Mapping[str, Any]) -> None:
         """Make the remote one of mlx and name the repository there, before its first object."""
         if not self.check_format():
-            self.door.write(MARKER, canonical({"format": FORMAT, "oid": ALGORITHM}) + b"\n")
+            self.write(MARKER, canonical({"format": FORMAT, "oid": ALGORITHM}) + b"\n")
         note = f"{REPOS}/{repository}"
         if self.door.size(note) is None:
-            self.door.write(note, canonical({"format": FORMAT, **about}) + b"\n")
+            self.write(note, canonical({"format": FORMAT, **about}) + b"\n")
 
     def publish(self, spots: list[Spot]) -> Oid:
         """Write an index of objects that are there for certain; from now on others see them."""
@@ -127,9 +140,60 @@ class Remote:
         return name
 
     def write(self, path: str, data: bytes) -> None:
-        """Write a file, and be sure that it arrived."""
-        self.door.write(path, data)
-        self.confirm(path, len(data))
+        """Write a file, and be sure that it arrived: what is not vouched for is read back.
+
+        Raises:
+            EnvironmentFailed: when it did not, or with other bytes, twice.
+        """
+        for _ in range(2):
+            vouched = self.door.write(path, data)
+            self.confirm(path, len(data))
+            if vouched or self.door.read_range(path, 0, len(data)) == data:
+                return
+        raise self._otherwise(path)
+
+    def has_file(self, path: str, data: bytes) -> bool:
+        """Say whether a file is there with these bytes."""
+        return self.door.size(path) == len(data) and (
+            self.door.read_range(path, 0, len(data)) == data
+        )
+
+    def send(
+        self, source: str, oid: Oid, size: int, advance: Callable[[int], None] = untold
+    ) -> None:
+        """Write the blob in the local file `source` as a file of its own, as `write` does.
+
+        Raises:
+            Damaged: when it is not `oid`.
+            FileNotFoundError: when `source` is not there.
+        """
+        path = object_file(oid)
+        for _ in range(2):
+            vouched = self.door.send(path, source, oid, advance)
+            self.confirm(path, size)
+            if vouched or self.holds(oid, size):
+                return
+            if reading.read_content(source).oid != oid:
+                raise damaged("blob", oid)
+            advance = untold  # it has been counted
+        raise self._otherwise(path)
+
+    def holds(self, oid: Oid, size: int) -> bool:
+        """Read a large blob, and say whether it is there with the right bytes."""
+        path = object_file(oid)
+        hasher = blob_hasher(PIECE)
+        try:
+            for start in range(0, size, PIECE):
+                hasher.update(self.door.read_range(path, start, min(size, start + PIECE)))
+        except FileNotFoundError:
+            return False
+        return hasher.hexdigest() == oid
+
+    def _otherwise(self, path: str) -> EnvironmentFailed:
+        return EnvironmentFailed(
+            f"{path} arrived on the remote {self.name} with other bytes than were sent, twice",
+            hint="something between here and there changes them: it is not said to be pushed",
+        )
 
     def confirm(self, path: str, size: int) -> None:
         """Check that a file is there in its full size.
@@ -147,10 +211,10 @@ class Remote:
 
     # what a push that was cut off has sent
 
-    def note_sent(self, pack: str, spots: list[Spot]) -> None:
-        """Note that a pack arrived which no index names yet."""
+    def note_sent(self, spots: list[Spot]) -> None:
+        """Note that a pack, or a large object, arrived which no index names yet."""
         name, data = encode(spots)
-        place = self._place("sent", f"{pack}.{name}")
+        place = self._place("sent", f"{spots[0].pack or spots[0].key[1:].hex()}.{name}")
         files.write_atomic(place, data, flush=False)
 
     def sent(self) -> list[Spot]:
@@ -158,14 +222,15 @@ class Remote:
         folder = os.path.join(self.cache, "sent")
         spots: list[Spot] = []
         for file in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-            pack, _, name = file.partition(".")
+            name = file.partition(".")[2]
             try:
                 with open(os.path.join(folder, file), "rb") as stream:
                     index = Index(stream.read(), name)
             except Damaged:
                 continue
-            if is_oid(pack) and self.door.size(pack_file(pack)) is not None:
-                spots += [index.spot(row) for row in range(index.count)]
+            noted = [index.spot(row) for row in range(index.count)]
+            if noted and self.door.size(file_of(noted[0])) is not None:
+                spots += noted
         return spots
 
     def forget_sent(self) -> None:

@@ -1,0 +1,146 @@
+"""Remotes in a bucket of S3, or of what speaks it.
+
+Every body goes with its MD5: stores check it, and those that do not still name what arrived by its
+MD5 (the ETag). Where neither can be seen, with keys of one's own for one, nothing vouches for it.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, BinaryIO, NamedTuple
+
+from mlxrepo.errors import EnvironmentFailed
+from mlxrepo.files import open_regular
+from mlxrepo.hashing import Oid, blob_hasher
+from mlxrepo.store.copies import damaged
+from mlxrepo.store.door import untold
+from mlxrepo.store.network import Network, seconds
+from mlxrepo.store.parallel import parallel
+
+PART = 8 << 20  # of a large file
+PARTS_MAX = 9_000  # S3 takes 10,000
+PARTS_AT_ONCE = 4
+
+
+class _Part(NamedTuple):
+    number: int
+    tag: str
+    vouched: bool
+
+
+class S3(Network):
+    """The door to a bucket."""
+
+    def _options(self, options: Mapping[str, str]) -> dict[str, Any]:
+        """Return the options of a remote as s3fs names them; credentials are the environment's."""
+        client = {"endpoint_url": options.get("endpoint"), "region_name": options.get("region")}
+        timeout = seconds(options)
+        return {
+            "anon": options.get("anonymous") == "true",
+            "profile": options.get("profile"),
+            "client_kwargs": {name: value for name, value in client.items() if value},
+            "config_kwargs": {
+                "connect_timeout": min(10.0, timeout),
+                "read_timeout": timeout,
+                "max_pool_connections": 32,
+                "retries": {"total_max_attempts": 1},
+                # The MD5 is sent, which more stores check.
+                "request_checksum_calculation": "when_required",
+                # Everything that is read is hashed here; rclone and Ceph send none for ranges.
+                "response_checksum_validation": "when_required",
+            },
+        }
+
+    def _open(self, options: dict[str, Any]) -> Any:
+        found = super()._open(options)
+        found.retries = 1  # the tries are counted here
+        return found
+
+    def _s3(self, method: str, path: str, **options: Any) -> Any:
+        bucket, key, _ = self._fs.split_path(self._full(path))
+        return self._try("call_s3", method, Bucket=bucket, Key=key, **options)
+
+    def write(self, path: str, data: bytes) -> bool:
+        """Write a small file; S3 vouches for it by its MD5."""
+        digest = _md5(data)
+        answer = self._s3("put_object", path, Body=data, ContentMD5=_in_header(digest))
+        return _names(answer, digest)
+
+    def send(
+        self, path: str, source: str, oid: Oid, advance: Callable[[int], None] = untold
+    ) -> bool:
+        """Write a large file in parts, a few at a time; each is tried again by itself."""
+        fd, found = open_regular(source)
+        with open(fd, "rb") as stream:
+            hasher = blob_hasher(found.st_size)
+            size = max(PART, -(-found.st_size // PARTS_MAX))
+            upload = self._s3("create_multipart_upload", path)["UploadId"]
+
+            def sent(part: tuple[int, bytes]) -> _Part:
+                number, data = part
+                digest = _md5(data)
+                answer = self._s3(
+                    "upload_part", path, UploadId=upload, PartNumber=number, Body=data,
+                    ContentMD5=_in_header(digest),
+                )  # fmt: skip
+                advance(len(data))
+                return _Part(number, answer["ETag"], _names(answer, digest))
+
+            try:
+                work = _parts(stream, size, hasher)
+                parts = sorted(parallel(sent, work, PARTS_AT_ONCE, self.stop))
+                if hasher.hexdigest() != oid:
+                    raise damaged("blob", oid)
+            except BaseException:
+                self._abandon(path, upload)
+                raise
+            return self._complete(path, upload, parts) and all(part.vouched for part in parts)
+
+    def _complete(self, path: str, upload: str, parts: list[_Part]) -> bool:
+        """Make a file of its parts; False when that was done by a try whose answer got lost."""
+        named = [{"PartNumber": part.number, "ETag": part.tag} for part in parts]
+        try:
+            self._s3(
+                "complete_multipart_upload", path, UploadId=upload, MultipartUpload={"Parts": named}
+            )
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _abandon(self, path: str, upload: str) -> None:
+        with contextlib.suppress(EnvironmentFailed, FileNotFoundError):
+            self._s3("abort_multipart_upload", path, UploadId=upload)
+
+    def refuses_wrong_checksum(self, path: str) -> bool:
+        """Say whether the store refuses a body that is not what its checksum says."""
+        wrong = _in_header(_md5(b"another body"))
+        try:
+            self._s3("put_object", path, Body=b"a body", ContentMD5=wrong)
+        except EnvironmentFailed as error:
+            return "BadDigest" in error.message or "InvalidDigest" in error.message
+        return False
+
+
+def _parts(stream: BinaryIO, size: int, hasher: Any) -> Iterator[tuple[int, bytes]]:
+    """Yield the parts of a file with their numbers, hashing it on the way."""
+    number = 0
+    while data := stream.read(size):
+        hasher.update(data)
+        number += 1
+        yield number, data
+
+
+def _md5(data: bytes) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()
+
+
+def _in_header(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
+
+
+def _names(answer: Mapping[str, Any], digest: bytes) -> bool:
+    """Say whether the store names what arrived by its MD5."""
+    return str(answer.get("ETag", "")).strip('"').lower() == digest.hex()
