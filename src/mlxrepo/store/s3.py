@@ -19,16 +19,22 @@ from mlxrepo.store.copies import damaged
 from mlxrepo.store.door import untold
 from mlxrepo.store.network import Network, seconds
 from mlxrepo.store.parallel import parallel
+from mlxrepo.store.refusals import redacted
 
 PART = 8 << 20  # of a large file
 PARTS_MAX = 9_000  # S3 takes 10,000
 PARTS_AT_ONCE = 4
+UPLOADS = 3  # that the store may forget
 
 
 class _Part(NamedTuple):
     number: int
     tag: str
     vouched: bool
+
+
+class _UploadLost(Exception):
+    """The store knows nothing of an upload that is under way: rclone's drops it on any error."""
 
 
 class S3(Network):
@@ -73,31 +79,46 @@ class S3(Network):
         self, path: str, source: str, oid: Oid, advance: Callable[[int], None] = untold
     ) -> bool:
         """Write a large file in parts, a few at a time; each is tried again by itself."""
-        fd, found = open_regular(source)
-        with open(fd, "rb") as stream:
-            hasher = blob_hasher(found.st_size)
-            size = max(PART, -(-found.st_size // PARTS_MAX))
-            upload = self._s3("create_multipart_upload", path)["UploadId"]
+        for _ in range(UPLOADS):
+            fd, found = open_regular(source)
+            with open(fd, "rb") as stream:
+                try:
+                    return self._upload(path, stream, found.st_size, oid, advance)
+                except _UploadLost:
+                    advance = untold  # rather too little than twice
+        raise EnvironmentFailed(
+            f"the remote {redacted(self.url)} forgets uploads that are under way",
+            hint="again later: what arrived stays",
+        )
 
-            def sent(part: tuple[int, bytes]) -> _Part:
-                number, data = part
-                digest = _md5(data)
+    def _upload(
+        self, path: str, stream: BinaryIO, size: int, oid: Oid, advance: Callable[[int], None]
+    ) -> bool:
+        upload = self._s3("create_multipart_upload", path)["UploadId"]
+
+        def send_part(part: tuple[int, bytes]) -> _Part:
+            number, data = part
+            digest = _md5(data)
+            try:
                 answer = self._s3(
                     "upload_part", path, UploadId=upload, PartNumber=number, Body=data,
                     ContentMD5=_in_header(digest),
                 )  # fmt: skip
-                advance(len(data))
-                return _Part(number, answer["ETag"], _names(answer, digest))
+            except FileNotFoundError:
+                raise _UploadLost from None
+            advance(len(data))
+            return _Part(number, answer["ETag"], _names(answer, digest))
 
-            try:
-                work = _parts(stream, size, hasher)
-                parts = sorted(parallel(sent, work, PARTS_AT_ONCE, self.stop))
-                if hasher.hexdigest() != oid:
-                    raise damaged("blob", oid)
-            except BaseException:
-                self._abandon(path, upload)
-                raise
-            return self._complete(path, upload, parts) and all(part.vouched for part in parts)
+        hasher = blob_hasher(size)
+        work = _parts(stream, max(PART, -(-size // PARTS_MAX)), hasher)
+        try:
+            parts = sorted(parallel(send_part, work, PARTS_AT_ONCE, self.stop))
+            if hasher.hexdigest() != oid:
+                raise damaged("blob", oid)
+        except BaseException:
+            self._abandon(path, upload)
+            raise
+        return self._complete(path, upload, parts) and all(part.vouched for part in parts)
 
     def _complete(self, path: str, upload: str, parts: list[_Part]) -> bool:
         """Make a file of its parts; False when that was done by a try whose answer got lost."""
