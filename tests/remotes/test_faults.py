@@ -8,7 +8,12 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from faulty import FOR_EVER, Proxy, faulty
@@ -220,6 +225,87 @@ def test_a_listing_that_is_late_makes_no_false_claim(
     assert filled.do(push)[0].objects == 2
     proxy.mend()
     all_arrived(filled, honest)
+
+
+def test_what_came_wrong_is_kept_asked_for_again_and_reported(
+    filled: Project, proxy: Proxy, honest: Spot
+) -> None:
+    filled.do(push)
+    other = fetched_through(filled, proxy, honest)
+    for where in (r"/packs/\w", r"/objects/\w"):
+        proxy.break_("GET", where, "flip down")
+    (done,) = other.do(fetch)
+    assert (done.missing, done.damaged) == ((), ())
+    assert done.quarantine
+    kept = {path.name: path.read_bytes() for path in Path(done.quarantine).iterdir()}
+    assert len(kept) == done.wrong == 2
+    assert max(len(data) for data in kept.values()) == LARGE
+    other.do(checkout)
+    assert other.files("data") == filled.files("data")
+
+
+def test_what_always_comes_wrong_is_reported_with_its_place(
+    filled: Project, proxy: Proxy, honest: Spot
+) -> None:
+    filled.do(push)
+    other = fetched_through(filled, proxy, honest)
+    proxy.break_("GET", r"/objects/\w", "flip down", FOR_EVER)
+    done = other.mlx("fetch")
+    assert done.returncode == 1
+    assert "on origin with other bytes than the name says, not taken: 1 object" in done.stderr
+    (folder,) = other.path(".git/mlx/quarantine").iterdir()
+    assert f"what came is in {folder}" in done.stderr
+    assert [path.stat().st_size for path in folder.rglob("*") if path.is_file()] == [LARGE]
+    assert not any(other.path(".git/mlx/incoming").iterdir())
+
+
+# Ctrl-C
+
+
+@pytest.mark.parametrize("where", [r"/packs/\w", r"/objects/\w"])
+def test_ctrl_c_ends_a_fetch_that_waits_and_keeps_what_came(
+    filled: Project, proxy: Proxy, honest: Spot, where: str
+) -> None:
+    filled.do(push)
+    other = fetched_through(filled, proxy, honest)
+    proxy.break_("GET", where, "stall", FOR_EVER, after=1)
+    interrupted(other, proxy, "fetch")
+    trees = [path for path in other.path(".git/mlx/trees").rglob("*") if path.is_file()]
+    assert trees
+    proxy.mend()
+    assert other.mlx("pull").returncode == 0
+    assert other.files("data") == filled.files("data")
+
+
+@pytest.mark.parametrize("where", [r"/packs/", r"partNumber=2"])
+def test_ctrl_c_ends_a_push_that_waits(
+    filled: Project, proxy: Proxy, honest: Spot, where: str
+) -> None:
+    proxy.break_("PUT", where, "stall", FOR_EVER)
+    interrupted(filled, proxy, "push")
+    proxy.mend()
+    filled.do(push)
+    all_arrived(filled, honest)
+
+
+def interrupted(project: Project, proxy: Proxy, *words: str) -> None:
+    """Run a command until a request of it stalls, and press Ctrl-C.
+
+    Nothing else ends it: the store never answers, and the timeout is longer than this test's.
+    """
+    project.git("config", "mlx.remote.origin.timeout", "3000")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlxrepo", *words],
+        cwd=project.root,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert proxy.stalled.wait(100)
+    time.sleep(0.3)  # the other requests come to their ends
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=100)
+    assert process.returncode == 130, said
+    assert said.strip().splitlines()[-1] == "interrupted"
 
 
 # stores that check nothing

@@ -19,7 +19,8 @@ class FetchedFrom:
     """What came from one remote, or (not `applied`) would come.
 
     `objects` and `bytes` arrived, in `stored` bytes. `missing` are neither there nor here,
-    `damaged` there with other bytes, and none of them came: path and oid.
+    `damaged` there with other bytes, and none of them came: path and oid. `wrong` came with other
+    bytes, at first at least, and what came lies in the folder `quarantine`.
     """
 
     remote: str
@@ -29,6 +30,8 @@ class FetchedFrom:
     stored: int
     missing: tuple[tuple[str, str], ...]
     damaged: tuple[tuple[str, str], ...]
+    wrong: int
+    quarantine: str | None
     applied: bool
 
 
@@ -97,5 +100,7 @@ def _from(
         stored=got.stored,
         missing=tuple((path, oid_in(key)) for key, path in got.missing.items()),
         damaged=tuple((path, oid_in(key)) for key, path in got.damaged.items()),
+        wrong=work.wrong.count,
+        quarantine=work.wrong.folder,
         applied=not dry_run,
     )

@@ -27,6 +27,7 @@ from mlxrepo.store.remotepack import decode
 from mlxrepo.store.survey import TREE, named, oid_in
 from mlxrepo.store.tree import Entry
 from mlxrepo.store.tree import children as nodes_below
+from mlxrepo.store.wrong import Wrong
 
 GAP = 256 << 10  # bytes between two objects that are read along rather than asked for twice
 PARTS_AT_ONCE = 4  # of a large file; each is in memory
@@ -73,6 +74,7 @@ class Fetch:
     ):
         """Open a fetch; without `files` it gets the folders alone and counts the rest."""
         self.done = Fetched()
+        self.wrong = Wrong(store.root)
         self.lacking: dict[bytes, int] = {}
         self._store = store
         self._remote = remote
@@ -168,7 +170,7 @@ class Fetch:
             receive(
                 self._store, oid, spot.size,
                 lambda start, end: door.read_range(file, start, end),
-                min(self._jobs, PARTS_AT_ONCE), self._progress.advance, door.stop,
+                min(self._jobs, PARTS_AT_ONCE), self._progress.advance, door.stop, self.wrong,
             )  # fmt: skip
         except FileNotFoundError:
             self.done.missing[spot.key] = self._paths[spot.key]
@@ -238,6 +240,7 @@ class Fetch:
             try:
                 good.append((spot, decode(spot, data[start : start + spot.length])))
             except Damaged:
+                self.wrong.keep(oid_in(spot.key), data[start : start + spot.length])
                 bad.append(spot)
         return good, bad
 
