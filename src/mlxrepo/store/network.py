@@ -27,7 +27,15 @@ TRIES = 5
 FIRST_WAIT = 0.2  # seconds; each next one is twice as long
 TIMEOUT = 30.0  # seconds without an answer
 
-PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "sftp": "sshfs"}
+PACKAGES = {
+    "s3": "s3fs",
+    "gs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "http": "aiohttp",
+    "https": "aiohttp",
+    "webdav": "webdav4",
+}
 
 
 class Network:
@@ -132,7 +140,7 @@ class Network:
     def read_range(self, path: str, start: int, end: int) -> bytes:
         """Return a piece of a file."""
         data = self._try("cat_file", self._full(path), start=start, end=end)
-        # sshfs gives the whole file whatever it is asked for.
+        # Some give the whole file whatever they are asked for.
         return bytes(data if len(data) <= end - start else data[start:end])
 
     def write(self, path: str, data: bytes) -> bool:

@@ -21,6 +21,10 @@ def open_door(url: str, options: Mapping[str, str]) -> Door:
         from mlxrepo.store.s3 import S3
 
         return S3(url, options)
+    if url.startswith("sftp://"):
+        from mlxrepo.store.sftp import Sftp
+
+        return Sftp(url, options)
     from mlxrepo.store.network import Network  # fsspec, only where a remote is asked
 
     return Network(url, options)

@@ -33,6 +33,20 @@ _MEANINGS: dict[str, tuple[str, str | None]] = {
     "ConnectionRefusedError": ("cannot be reached", "is the network there, and the URL right?"),
     "gaierror": ("cannot be reached: its host has no address", "is the URL right?"),
     "SSLError": ("cannot be trusted: its certificate is not accepted", "is the URL right?"),
+    "HostKeyNotVerifiable": (
+        "shows a key that is not in ~/.ssh/known_hosts",
+        "ssh to that host once, and compare the key with what its owner says",
+    ),
+    "PermissionDenied": (
+        "lets none of your keys in",
+        "ssh to that host has to work without a question: ssh-add, or ~/.ssh/config",
+    ),
+    "SFTPPermissionDenied": ("is closed to you", "ask its owner for the right to do this"),
+    "SFTPWriteProtect": ("is read-only", "ask its owner for the right to write"),
+    "SFTPNoSpaceOnFilesystem": ("has no space left", "make room there, then again"),
+    "SFTPQuotaExceeded": ("has no space left for you", "make room there, then again"),
+    "ConnectionLost": ("broke the connection", "again later: what arrived stays"),
+    "SFTPConnectionLost": ("broke the connection", "again later: what arrived stays"),
     "ReadTimeoutError": ("stopped answering", "again later: what arrived stays"),
     "BadDigest": (
         "got other bytes than were sent, and refused them (BadDigest)",
@@ -46,7 +60,7 @@ _TRANSIENT = {
     "ServerDisconnectedError", "TimeoutError", "FSTimeoutError", "ResponseParserError",
     "BrokenPipeError", "InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout",
     "Throttling", "ThrottlingException", "TooManyRequests", "XAmzContentSHA256Mismatch",
-    "BadDigest", "InvalidDigest",
+    "BadDigest", "InvalidDigest", "ConnectionLost", "SFTPConnectionLost", "SFTPNoConnection",
 }  # fmt: skip
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
