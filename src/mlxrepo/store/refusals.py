@@ -94,6 +94,14 @@ def is_transient(error: BaseException) -> bool:
     )
 
 
+def is_wordless(error: BaseException) -> bool:
+    """Say whether a store refused without saying why: the answer to a HEAD has no body."""
+    return any(
+        _status(link) in (400, 403) and not {"400", "403"}.isdisjoint(_words(link))
+        for link in _chain(error)
+    )
+
+
 def refusal(error: BaseException, url: str) -> EnvironmentFailed:
     """Return the error to show for what a library raised while it asked the remote at `url`."""
     place = f"the remote {display(redacted(url))}"
