@@ -25,6 +25,7 @@ from mlxrepo.commands.add import add
 from mlxrepo.commands.checkout import checkout
 from mlxrepo.commands.fetch import fetch
 from mlxrepo.commands.push import push
+from mlxrepo.commands.remote import try_remote
 from mlxrepo.errors import EnvironmentFailed
 from mlxrepo.store import network
 
@@ -356,3 +357,29 @@ def test_what_can_be_believed_is_not_read_back(
     proxy, _ = unchecked
     project.do(push)
     assert not [line for line in proxy.asked if re.search(r"GET [^?]*/(packs|objects)/", line)]
+
+
+def test_the_test_notes_whether_other_bytes_are_refused(
+    filled: Project, proxy: Proxy, rclone: Server, moto: Server
+) -> None:
+    """What is noted saves the reading back where ETags are no MD5; but only for this place."""
+    proxy.credulous = True
+    answers = []
+    for server in (rclone, moto):
+        proxy.server = server
+        steps = filled.do(try_remote)[1]
+        assert all(step.works for step in steps)
+        answers.append([step.why for step in steps if step.what == "check what arrives"])
+    assert answers == [[""], ["no: what nothing else vouches for is read back"]]
+    proxy.server = rclone
+    filled.do(push)
+    assert [line for line in proxy.asked if re.search(r"GET [^?]*/(packs|objects)/", line)]
+    filled.do(try_remote)
+    filled.write("data/more.txt", "more\n")
+    filled.do(add, ["data"])
+    proxy.asked.clear()
+    filled.do(push)
+    assert not [line for line in proxy.asked if re.search(r"GET [^?]*/(packs|objects)/", line)]
+    proxy.spot(rclone.spot()).configure(filled)  # another place of the same name
+    filled.do(push)
+    assert [line for line in proxy.asked if re.search(r"GET [^?]*/(packs|objects)/", line)]

@@ -25,7 +25,6 @@ REFUSALS = {
     "RequestTimeTooSkewed 403": "finds the clock of this machine wrong",
     "AccessDenied 403": "is closed to these credentials",
     "InvalidAccessKeyId 403": "does not know these credentials",
-    "NoSuchBucket 404": "is in a bucket that does not exist",
 }
 
 
@@ -53,9 +52,7 @@ def test_each_refusal_half_way_has_its_sentence(
     door.write("packs/a", b"before")
     assert door.size("packs/a") == 6
     proxy.break_(method, "/packs/a", how, FOR_EVER)
-    if method == "HEAD":
-        if how.startswith("NoSuchBucket"):
-            return  # an answer to HEAD has no words: whoever asks has listed before
+    if method == "HEAD":  # its answer has no words, so another is asked for
         proxy.break_("GET", "/packs/a", how, FOR_EVER)
     ask = {
         "PUT": lambda: door.write("packs/a", b"after"),

@@ -31,6 +31,7 @@ class Door(Protocol):
     """
 
     url: str
+    place: str  # the URL, and what else says which remote this is
     jobs: int  # how many requests at a time do it good
 
     def files(self, folder: str) -> list[Found]:
@@ -71,6 +72,9 @@ class Door(Protocol):
             Damaged: when it turns out on the way that the blob is not `oid`; nothing is written.
             FileNotFoundError: when `source` is not there.
         """
+
+    def refuses_other_bytes(self, path: str) -> bool:
+        """Try whether a body that is not what its checksum says is refused; may write `path`."""
 
     def delete(self, path: str) -> None:
         """Remove a file, if it is there."""

@@ -28,7 +28,7 @@ class Folder:
     """The door to a folder of this machine."""
 
     def __init__(self, root: str):
-        self.url = root
+        self.url = self.place = root
         self.jobs = 4
         self._stopped = threading.Event()
 
@@ -127,6 +127,10 @@ class Folder:
                 if os.path.exists(final):  # with other bytes, else nobody would send it
                     files.remove_quietly(final)
                 files.publish(fd, temp, final)
+        return True
+
+    def refuses_other_bytes(self, path: str) -> bool:
+        """Return that they are: what is written is hashed on the way."""
         return True
 
     def delete(self, path: str) -> None:

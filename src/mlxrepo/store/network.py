@@ -43,6 +43,7 @@ class Network:
 
     def __init__(self, url: str, options: Mapping[str, str]):
         self.url = url.rstrip("/")
+        self.place = f"{self.url} {options.get('endpoint', '')}".strip()
         self.jobs = 16
         self._stopped = threading.Event()
         self._asked: set[concurrent.futures.Future[Any]] = set()
@@ -153,6 +154,10 @@ class Network:
     ) -> bool:
         """Write a large file; nothing vouches for what arrived."""
         self._try("put_file", source, self._full(path), callback=_Told(advance))
+        return False
+
+    def refuses_other_bytes(self, path: str) -> bool:
+        """Return that they are not: no checksum is sent."""
         return False
 
     def delete(self, path: str) -> None:

@@ -102,6 +102,12 @@ def is_wordless(error: BaseException) -> bool:
     )
 
 
+def is_mismatch(error: BaseException) -> bool:
+    """Say whether a store refused because a body is not what its checksum says."""
+    codes = {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch"}
+    return any(not codes.isdisjoint(_words(link)) for link in _chain(error))
+
+
 def refusal(error: BaseException, url: str) -> EnvironmentFailed:
     """Return the error to show for what a library raised while it asked the remote at `url`."""
     place = f"the remote {display(redacted(url))}"

@@ -26,6 +26,7 @@ from mlxrepo.store.remoteindex import (
 MARKER = "mlx.json"
 INDEXES, PACKS, OBJECTS, REPOS = "indexes", "packs", "objects", "repos"
 _MARK = canonical({"format": FORMAT, "oid": ALGORITHM}) + b"\n"
+CHECKED = "checked.json"  # in the cache: whether the remote refuses other bytes than were sent
 PIECE = 8 << 20  # bytes of a large object that are read at a time
 
 
@@ -55,6 +56,7 @@ class Remote:
         self.name = name
         self.door = door
         self.cache = cache
+        self._refuses: bool | None = None
 
     # what is there
 
@@ -179,7 +181,7 @@ class Remote:
         for _ in range(2):
             vouched = self.door.write(path, data)
             self.confirm(path, len(data))
-            if vouched or self.door.read_range(path, 0, len(data)) == data:
+            if vouched or self.refuses or self.door.read_range(path, 0, len(data)) == data:
                 return
         raise self._otherwise(path)
 
@@ -202,7 +204,7 @@ class Remote:
         for _ in range(2):
             vouched = self.door.send(path, source, oid, advance)
             self.confirm(path, size)
-            if vouched or self.holds(oid, size):
+            if vouched or self.refuses or self.holds(oid, size):
                 return
             if reading.read_content(source).oid != oid:
                 raise damaged("blob", oid)
@@ -219,6 +221,25 @@ class Remote:
         except FileNotFoundError:
             return False
         return hasher.hexdigest() == oid
+
+    @property
+    def refuses(self) -> bool:
+        """Whether this remote is known to refuse other bytes than were sent."""
+        if self._refuses is None:
+            try:
+                with open(os.path.join(self.cache, CHECKED), "rb") as stream:
+                    noted = parse_json(stream.read(), source=CHECKED)
+                self._refuses = noted == {"place": self.door.place, "refuses": True}
+            except (FileNotFoundError, MlxError):
+                self._refuses = False
+        return self._refuses
+
+    def check(self, path: str) -> bool:
+        """Try whether this remote refuses other bytes than were sent, and note the answer here."""
+        self._refuses = self.door.refuses_other_bytes(path)
+        noted = {"place": self.door.place, "refuses": self._refuses}
+        files.write_atomic(self._place(CHECKED), canonical(noted) + b"\n", flush=False)
+        return self._refuses
 
     def _otherwise(self, path: str) -> EnvironmentFailed:
         return EnvironmentFailed(

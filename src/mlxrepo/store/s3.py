@@ -19,7 +19,7 @@ from mlxrepo.store.copies import damaged
 from mlxrepo.store.door import untold
 from mlxrepo.store.network import Network, seconds
 from mlxrepo.store.parallel import parallel
-from mlxrepo.store.refusals import is_wordless, redacted
+from mlxrepo.store.refusals import is_mismatch, is_wordless, redacted, refusal
 
 PART = 8 << 20  # of a large file
 PARTS_MAX = 9_000  # S3 takes 10,000
@@ -150,13 +150,18 @@ class S3(Network):
         with contextlib.suppress(EnvironmentFailed, FileNotFoundError):
             self._s3("abort_multipart_upload", path, UploadId=upload)
 
-    def refuses_wrong_checksum(self, path: str) -> bool:
-        """Say whether the store refuses a body that is not what its checksum says."""
+    def refuses_other_bytes(self, path: str) -> bool:
+        """Try whether a body that is not what its MD5 says is refused; may write `path`."""
+        bucket, key, _ = self._fs.split_path(self._full(path))
         wrong = _in_header(_md5(b"another body"))
         try:
-            self._s3("put_object", path, Body=b"a body", ContentMD5=wrong)
-        except EnvironmentFailed as error:
-            return "BadDigest" in error.message or "InvalidDigest" in error.message
+            self._ask(
+                "call_s3", "put_object", Bucket=bucket, Key=key, Body=b"a body", ContentMD5=wrong
+            )
+        except Exception as error:
+            if is_mismatch(error):
+                return True
+            raise refusal(error, self.url) from None
         return False
 
 
