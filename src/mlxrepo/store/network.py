@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import fsspec
+import fsspec.asyn
 
 from mlxrepo.errors import EnvironmentFailed, InputError
 from mlxrepo.hashing import Oid
@@ -185,6 +186,12 @@ class _Told(fsspec.Callback):  # type: ignore[misc]
     def set_size(self, size: int) -> None:
         """Begin anew: fsspec sets the size at the beginning of each try."""
         self.value = 0
+
+
+def event_loop() -> asyncio.AbstractEventLoop:
+    """Return the loop in whose thread requests wait; fsspec's, which its file systems share."""
+    loop: asyncio.AbstractEventLoop = fsspec.asyn.get_loop()
+    return loop
 
 
 def seconds(options: Mapping[str, str]) -> float:

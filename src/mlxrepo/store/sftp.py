@@ -15,11 +15,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from fsspec.asyn import get_loop
-
 from mlxrepo.errors import InputError
 from mlxrepo.paths import TEMP_PREFIX
-from mlxrepo.store.network import Network, seconds
+from mlxrepo.store.network import Network, event_loop, seconds
 
 CHUNK = 1 << 20  # bytes that are read from a file at a time; asyncssh cuts them smaller
 LISTINGS = 8  # folders that are listed at a time
@@ -52,7 +50,7 @@ class _Files:
     async_impl = True
 
     def __init__(self, url: str, timeout: float):
-        self.loop = get_loop()
+        self.loop = event_loop()
         self._place = urlsplit(url)
         self._timeout = timeout
         self._connection: Any = None
