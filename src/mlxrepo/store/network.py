@@ -59,15 +59,18 @@ class Network:
     def _open(self, options: dict[str, Any]) -> Any:
         protocol = self.url.partition("://")[0]
         try:
-            return fsspec.filesystem(
-                protocol, skip_instance_cache=True, use_listings_cache=False, **options
-            )
+            kind = fsspec.get_filesystem_class(protocol)
         except (ImportError, ValueError):
             package = PACKAGES.get(protocol)
             raise InputError(
                 f"nothing here speaks {protocol}:// of the remote {self.url}",
                 hint=f"pip install {package}" if package else "mlx remote add -h",
             ) from None
+        options = {**kind._get_kwargs_from_urls(self.url), **options}
+        try:
+            return kind(skip_instance_cache=True, use_listings_cache=False, **options)
+        except Exception as error:  # an account that is not set, a host out of reach
+            raise refusal(error, self.url) from None
 
     def _full(self, path: str) -> str:
         return f"{self._base}/{path}" if path else self._base
@@ -125,7 +128,12 @@ class Network:
         except FileNotFoundError:
             return []
         cut = len(self._base) + 1
-        return [Found(name[cut:], int(row["size"] or 0)) for name, row in rows.items()]
+        below = f"{self._full(folder)}/"  # a page may name anything, and has no sizes
+        return [
+            Found(name[cut:], int(row.get("size") or 0))
+            for name, row in rows.items()
+            if name.startswith(below)
+        ]
 
     def size(self, path: str) -> int | None:
         """Return the size of a file in bytes; None when it is not there."""

@@ -21,6 +21,10 @@ def open_door(url: str, options: Mapping[str, str]) -> Door:
         from mlxrepo.store.s3 import S3
 
         return S3(url, options)
+    if url.startswith(("http://", "https://")):
+        from mlxrepo.store.http import Http
+
+        return Http(url, options)
     if url.startswith("sftp://"):
         from mlxrepo.store.sftp import Sftp
 

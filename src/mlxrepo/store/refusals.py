@@ -33,6 +33,10 @@ _MEANINGS: dict[str, tuple[str, str | None]] = {
     "ConnectionRefusedError": ("cannot be reached", "is the network there, and the URL right?"),
     "gaierror": ("cannot be reached: its host has no address", "is the URL right?"),
     "SSLError": ("cannot be trusted: its certificate is not accepted", "is the URL right?"),
+    "NotImplementedError": (
+        "can only be read through this protocol",
+        "push by another URL of the same place: s3://, sftp://",
+    ),
     "HostKeyNotVerifiable": (
         "shows a key that is not in ~/.ssh/known_hosts",
         "ssh to that host once, and compare the key with what its owner says",
@@ -157,5 +161,6 @@ def _words(error: BaseException) -> set[str]:
 def _status(error: BaseException) -> int:
     response = getattr(error, "response", None)
     if not isinstance(response, dict):
-        return 0
+        status = getattr(error, "status", 0)  # of aiohttp
+        return status if isinstance(status, int) else 0
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) or 0)
