@@ -177,3 +177,25 @@ def test_gc_takes_downloads_that_were_cut_off_long_ago_and_nobody_goes_on_with(
     assert not any(file.exists() for file in files)
     assert other.mlx("pull").returncode == 0
     assert other.files("data") == filled.files("data")
+
+
+@pytest.mark.parametrize("kind", ["rclone", "moto", "sftp"])
+@pytest.mark.parametrize("point", ["push.sent:2", "push.before-index"])
+def test_a_push_over_the_network_that_was_killed_goes_on(
+    project: Project, kind: str, point: str, request: pytest.FixtureRequest
+) -> None:
+    found = request.getfixturevalue(kind)
+    spot = found if isinstance(found, Spot) else found.spot()
+    project.fill("data", 5)
+    project.write("data/large.bin", os.urandom(9 << 20))
+    project.do(add, ["data"])
+    project.commit()
+    spot.configure(project)
+    assert project.mlx("push", env=die_at(point)).returncode == -9
+    (done,) = project.do(push)
+    assert done.missing == ()
+    assert done.resumed == (7 if point == "push.before-index" else done.resumed)
+    assert done.resumed > 0
+    other = pulled(project, spot, "other")
+    assert other.mlx("pull").returncode == 0
+    assert other.files("data") == project.files("data")

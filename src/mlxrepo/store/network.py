@@ -81,6 +81,8 @@ class Network:
         """Ask fsspec, and again while that can help."""
         wait = FIRST_WAIT
         for left in reversed(range(TRIES)):
+            if self._stopped.is_set():
+                break
             try:
                 return self._ask(what, *args, **options)
             except Exception as error:
@@ -92,7 +94,7 @@ class Network:
                     raise refusal(error, self.url) from None
             self._stopped.wait(wait * random.uniform(0.7, 1.3))
             wait *= 2
-        raise AssertionError("the last try returns or raises")
+        raise EnvironmentFailed("stopped")
 
     def _ask(self, what: str, *args: Any, **options: Any) -> Any:
         """Call a method of fsspec, where that can be done so that `stop` can end it."""
