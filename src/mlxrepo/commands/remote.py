@@ -60,7 +60,7 @@ def add_remote(repo: Repo, name: str, url: str, options: Mapping[str, str]) -> R
         return RemoteSpec(name, url, options, GIT)
     typed: dict[str, Callable[[str], bool | float]] = {
         "anonymous": lambda value: value == "true",
-        "timeout": float,
+        "timeout": lambda value: int(value) if value.isdecimal() else float(value),
     }
     body = {key: typed.get(key, str)(value) for key, value in keys.items()}
     repo.update_project(RepoPath(PROJECT_FILE), lambda text: _with(text, name, body))
