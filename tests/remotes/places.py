@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import asyncssh
 from sandbox import Project
 
 KEY, SECRET = "tester-key", "tester-secret-that-nobody-may-see"
@@ -120,17 +121,24 @@ def moto() -> Iterator[Server]:
         yield Server("moto", f"http://127.0.0.1:{port}", None)
 
 
+def new_key(path: Path) -> None:
+    """Write a key and, beside it with .pub, its public half."""
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    key.write_private_key(str(path))
+    key.write_public_key(f"{path}.pub")
+    path.chmod(0o600)
+
+
 @contextlib.contextmanager
 def sftp(folder: Path, home: Path) -> Iterator[str]:
     """Run `rclone serve sftp`, and put the key that it takes and its own into ~/.ssh."""
     ssh = home / ".ssh"
     ssh.mkdir(mode=0o700, exist_ok=True)
     for path in (ssh / "id_ed25519", folder / "host"):
-        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "tester", "-f", str(path)]
-        subprocess.run(words, check=True, stdin=subprocess.DEVNULL)
+        new_key(path)
     port = free_port()
-    host = (folder / "host.pub").read_text().rsplit(" ", 1)[0]
-    (ssh / "known_hosts").write_text(f"[127.0.0.1]:{port} {host}\n")
+    host = (folder / "host.pub").read_text()
+    (ssh / "known_hosts").write_text(f"[127.0.0.1]:{port} {host}")
     data = folder / "data"
     data.mkdir()
     words = [_rclone(), "serve", "sftp", "--addr", f"127.0.0.1:{port}", "--user", "tester"]

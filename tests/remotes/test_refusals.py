@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from faulty import FOR_EVER, Proxy, faulty
-from places import Server, Spot, free_port
+from places import Server, Spot, free_port, new_key
 from sandbox import Project
 from test_sharing import clone
 
@@ -160,8 +160,7 @@ def test_a_host_with_an_unknown_key_is_refused(
 def _another_key(folder: Path) -> str:
     path = folder / "another"
     if not path.exists():
-        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)]
-        subprocess.run(words, check=True)
+        new_key(path)
     return Path(f"{path}.pub").read_text()
 
 
