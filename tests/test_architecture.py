@@ -25,6 +25,7 @@ HEAVY = {
     "xxhash": {"hashing"},
     "click": {"cli.*", "__main__"},
     "fsspec": {"store.network"},
+    "asyncssh": {"store.sftp"},
     "zstandard": {"store.remotepack"},
     "s3fs": set(),
     "pandas": set(),

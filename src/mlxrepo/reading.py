@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 from mlxrepo.errors import EnvironmentFailed
@@ -24,8 +25,13 @@ class Content(NamedTuple):
     data: bytes | None
 
 
-def read_content(path: str, *, sink: int | None = None) -> Content:
+Tick = Callable[[int], None]
+
+
+def read_content(path: str, *, sink: int | None = None, tick: Tick | None = None) -> Content:
     """Hash a file in one read; with `sink`, copy it to that descriptor on the way.
+
+    `tick` is told after each piece how many bytes it had.
 
     A file under `SMALL` bytes comes back as data and is not copied. The file is looked at before
     and after: when it changed meanwhile it is read again, three times at most.
@@ -36,7 +42,7 @@ def read_content(path: str, *, sink: int | None = None) -> Content:
     for _ in range(3):
         fd, before = open_regular(path)
         try:
-            content = _read_once(fd, stat_of(before), sink)
+            content = _read_once(fd, stat_of(before), sink, tick)
             if content and stat_of(os.fstat(fd)) == content.stat:
                 return content
         finally:
@@ -47,15 +53,15 @@ def read_content(path: str, *, sink: int | None = None) -> Content:
     )
 
 
-def _read_once(fd: int, found: Stat, sink: int | None) -> Content | None:
+def _read_once(fd: int, found: Stat, sink: int | None, tick: Tick | None) -> Content | None:
     """Read a file of the size that was found; None when it turns out to have another."""
     if found.size < SMALL:
         data = _read_small(fd, found.size)
         return Content(blob_oid(data), found, data) if len(data) == found.size else None
     if sink is None:
-        oid, count = _hash_stream(fd, None, found.size)
+        oid, count = _hash_stream(fd, None, found.size, tick)
     else:
-        oid, count = _copy_stream(fd, sink, found.size)
+        oid, count = _copy_stream(fd, sink, found.size, tick)
     return Content(oid, found, None) if count == found.size else None
 
 
@@ -66,7 +72,7 @@ def _read_small(fd: int, size: int) -> bytes:
     return data
 
 
-def _hash_stream(fd: int, sink: int | None, size: int) -> tuple[Oid, int]:
+def _hash_stream(fd: int, sink: int | None, size: int, tick: Tick | None = None) -> tuple[Oid, int]:
     """Hash what follows in a file, writing it to `sink`; return its name and how much it was."""
     hasher = blob_hasher(size)
     buffer = bytearray(CHUNK)
@@ -77,17 +83,19 @@ def _hash_stream(fd: int, sink: int | None, size: int) -> tuple[Oid, int]:
         total += count
         if sink is not None:
             write_all(sink, view[:count])
+        if tick is not None:
+            tick(count)
     return Oid(hasher.hexdigest()), total
 
 
-def _copy_stream(source: int, target: int, size: int) -> tuple[Oid, int]:
+def _copy_stream(source: int, target: int, size: int, tick: Tick | None = None) -> tuple[Oid, int]:
     """Make `target` a copy, sharing blocks where the disk can; return its name and its size."""
     os.lseek(target, 0, os.SEEK_SET)
     os.ftruncate(target, 0)
     if reflink(source, target):
         # The clone cannot change any more: its bytes are the ones that get the name.
-        return _hash_stream(target, None, size)
-    return _hash_stream(source, target, size)
+        return _hash_stream(target, None, size, tick)
+    return _hash_stream(source, target, size, tick)
 
 
 def reflink(source: int, target: int) -> bool:

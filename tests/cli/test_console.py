@@ -369,3 +369,12 @@ def test_durations_are_rounded_within_their_unit(seconds: float, text: str) -> N
 def test_counts_agree_with_their_noun() -> None:
     assert [units.count(n, "file") for n in (0, 1, 2000)] == ["0 files", "1 file", "2,000 files"]
     assert units.count(2, "entry", "entries") == "2 entries"
+
+
+def test_the_bar_tells_the_pace_and_what_is_left() -> None:
+    from mlxrepo.cli.bar import _pace
+
+    assert _pace(0, 10**9, 3.0) == ""
+    assert _pace(50_000_000, 100_000_000, 10.0) == f"{units.size(5_000_000)}/s, 10 s left"
+    assert _pace(100_000_000, 100_000_000, 10.0) == f"{units.size(10_000_000)}/s"
+    assert _pace(50_000_000, None, 10.0) == f"{units.size(5_000_000)}/s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,18 @@ def rclone(tmp_path_factory: pytest.TempPathFactory, _credentials: None) -> Iter
 def moto(_credentials: None) -> Iterator[Server]:
     with places.moto() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def sftp_server(tmp_path_factory: pytest.TempPathFactory, _credentials: None) -> Iterator[str]:
+    home = Path(os.environ["HOME"])
+    with places.sftp(tmp_path_factory.mktemp("sftp"), home) as server:
+        yield server
+
+
+@pytest.fixture
+def sftp(sftp_server: str) -> Spot:
+    return places.sftp_spot(sftp_server)
 
 
 @pytest.fixture

@@ -16,11 +16,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import asyncssh
 from sandbox import Project
 
 KEY, SECRET = "tester-key", "tester-secret-that-nobody-may-see"
 BUCKET = "bucket"
-KINDS = ("folder", "memory", "rclone", "moto")
+KINDS = ("folder", "memory", "rclone", "moto", "sftp")
 
 
 class Spot(NamedTuple):
@@ -78,6 +79,10 @@ def _running(words: list[str], endpoint: str) -> Iterator[None]:
 
 def _answers(endpoint: str) -> bool:
     try:
+        if "://" not in endpoint:
+            host, _, port = endpoint.partition(":")
+            socket.create_connection((host, int(port)), 5).close()
+            return True
         urllib.request.urlopen(endpoint, timeout=5).close()
     except urllib.error.HTTPError:
         return True
@@ -86,13 +91,17 @@ def _answers(endpoint: str) -> bool:
     return True
 
 
+def _rclone() -> str:
+    program = shutil.which("rclone", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert program, "pip install -e .[dev] brings rclone"
+    return program
+
+
 @contextlib.contextmanager
 def rclone(folder: Path) -> Iterator[Server]:
     """Run `rclone serve s3`: credentials are checked, what is kept are plain files."""
-    program = shutil.which("rclone", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    assert program, "pip install -e .[dev] brings rclone"
     address = f"127.0.0.1:{free_port()}"
-    words = [program, "serve", "s3", "--addr", address, "--auth-key", f"{KEY},{SECRET}"]
+    words = [_rclone(), "serve", "s3", "--addr", address, "--auth-key", f"{KEY},{SECRET}"]
     words += ["--config", str(folder / "none.conf")]
     data = folder / "data"
     (data / BUCKET).mkdir(parents=True)
@@ -110,3 +119,34 @@ def moto() -> Iterator[Server]:
         put.add_header("Authorization", "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/")
         urllib.request.urlopen(put).close()
         yield Server("moto", f"http://127.0.0.1:{port}", None)
+
+
+def new_key(path: Path) -> None:
+    """Write a key and, beside it with .pub, its public half."""
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    key.write_private_key(str(path))
+    key.write_public_key(f"{path}.pub")
+    path.chmod(0o600)
+
+
+@contextlib.contextmanager
+def sftp(folder: Path, home: Path) -> Iterator[str]:
+    """Run `rclone serve sftp`, and put the key that it takes and its own into ~/.ssh."""
+    ssh = home / ".ssh"
+    ssh.mkdir(mode=0o700, exist_ok=True)
+    for path in (ssh / "id_ed25519", folder / "host"):
+        new_key(path)
+    port = free_port()
+    host = (folder / "host.pub").read_text()
+    (ssh / "known_hosts").write_text(f"[127.0.0.1]:{port} {host}")
+    data = folder / "data"
+    data.mkdir()
+    words = [_rclone(), "serve", "sftp", "--addr", f"127.0.0.1:{port}", "--user", "tester"]
+    words += ["--authorized-keys", str(ssh / "id_ed25519.pub"), "--key", str(folder / "host")]
+    words += ["--config", str(folder / "none.conf")]
+    with _running([*words, str(data)], f"127.0.0.1:{port}"):
+        yield f"sftp://tester@127.0.0.1:{port}"
+
+
+def sftp_spot(server: str) -> Spot:
+    return Spot("sftp", f"{server}/project-{uuid.uuid4().hex[:12]}", {}, None)

@@ -30,6 +30,8 @@ def test_a_url_goes_into_mlx_yaml_and_a_folder_into_gits_settings(
 ) -> None:
     ok(project, "remote", "add", "origin", "s3://bucket/project", "--region", "eu-central-1")
     assert "origin:\n    url: s3://bucket/project\n" in project.read("mlx.yaml")
+    ok(project, "remote", "add", "slow", "sftp://me@host.example.org/data", "--timeout", "90")
+    assert "    timeout: 90\n" in project.read("mlx.yaml")
     ok(project, "remote", "add", "usb", str(tmp_path / "usb"))
     ok(project, "remote", "add", "mine", "s3://b/x", "--endpoint", "http://127.0.0.1:9000")
     ok(project, "remote", "add", "link", "sftp://169.254.1.1/x")
@@ -40,7 +42,7 @@ def test_a_url_goes_into_mlx_yaml_and_a_folder_into_gits_settings(
     found = json.loads(ok(project, "--json", "remote", "list"))["remotes"]
     assert [(row["name"], row["source"]) for row in found] == [
         ("link", "git config"), ("mine", "git config"), ("origin", "mlx.yaml"),
-        ("usb", "git config"),
+        ("slow", "mlx.yaml"), ("usb", "git config"),
     ]  # fmt: skip
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from places import SECRET, Server, Spot, free_port
 
-from mlxrepo.errors import EnvironmentFailed, InputError
+from mlxrepo.errors import Damaged, EnvironmentFailed, InputError
+from mlxrepo.hashing import blob_oid
 from mlxrepo.store.door import Door, Found
 from mlxrepo.store.opening import open_door
 
@@ -61,10 +62,31 @@ def test_writing_again_replaces(door: Door) -> None:
 def test_a_large_file_goes_in_parts(door: Door, tmp_path: Path) -> None:
     data = os.urandom(21 << 20)
     (tmp_path / "large").write_bytes(data)
-    door.send("objects/ab/large", str(tmp_path / "large"))
+    told: list[int] = []
+    door.send("objects/ab/large", str(tmp_path / "large"), blob_oid(data), told.append)
+    assert sum(told) == len(data)
+    assert len(told) > 2  # the bar moves on the way
     assert door.size("objects/ab/large") == len(data)
     assert door.read_range("objects/ab/large", 20 << 20, 21 << 20) == data[20 << 20 :]
     assert door.read("objects/ab/large") == data
+
+
+def test_a_blob_that_is_another_is_not_sent(door: Door, tmp_path: Path) -> None:
+    """Where it can be told in time; where it cannot, it is read back."""
+    (tmp_path / "large").write_bytes(os.urandom(9 << 20))
+    try:
+        believed = door.send("objects/ab/large", str(tmp_path / "large"), blob_oid(b"another"))
+    except Damaged:
+        assert door.size("objects/ab/large") is None
+    else:
+        assert not believed
+
+
+def test_a_door_that_was_stopped_asks_nothing_more(door: Door, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(os.urandom(9 << 20))
+    door.stop()
+    with pytest.raises(EnvironmentFailed, match="stopped"):
+        door.send("objects/ab/large", str(tmp_path / "large"), blob_oid(b""))
 
 
 def test_what_is_deleted_is_gone_and_deleting_nothing_is_no_error(door: Door) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ from places import Spot
 from sandbox import Killer, Project
 
 from mlxrepo.commands.add import add
+from mlxrepo.commands.gc import gc
 from mlxrepo.commands.push import push
 from mlxrepo.errors import EnvironmentFailed
 from mlxrepo.store.folder import Folder
@@ -152,3 +154,48 @@ def test_what_did_not_arrive_whole_is_not_said_to_be_pushed(
     with pytest.raises(EnvironmentFailed, match="was sent to the remote origin, and has"):
         filled.do(push)
     assert not [path for path in folder.files if "indexes" in path.parts]
+
+
+def test_gc_takes_downloads_that_were_cut_off_long_ago_and_nobody_goes_on_with(
+    filled: Project, folder: Spot
+) -> None:
+    filled.do(push)
+    other = pulled(filled, folder, "other")
+    assert other.mlx("fetch", "-j1", env=die_at("fetch.arrived:4")).returncode == -9
+    files = sorted(other.path(".git/mlx/incoming").iterdir())
+    assert len(files) == 2
+    assert other.do(gc, apply=True).abandoned.objects == 0  # young
+    for file in files:
+        os.utime(file, (1_600_000_000, 1_600_000_000))
+    with open(files[1], "rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert other.do(gc, apply=True).abandoned.objects == 0
+    found = other.do(gc).abandoned
+    assert (found.objects, found.size >= 8 << 20) == (2, True)
+    assert all(file.exists() for file in files)
+    assert other.do(gc, apply=True).abandoned == found
+    assert not any(file.exists() for file in files)
+    assert other.mlx("pull").returncode == 0
+    assert other.files("data") == filled.files("data")
+
+
+@pytest.mark.parametrize("kind", ["rclone", "moto", "sftp"])
+@pytest.mark.parametrize("point", ["push.sent:2", "push.before-index"])
+def test_a_push_over_the_network_that_was_killed_goes_on(
+    project: Project, kind: str, point: str, request: pytest.FixtureRequest
+) -> None:
+    found = request.getfixturevalue(kind)
+    spot = found if isinstance(found, Spot) else found.spot()
+    project.fill("data", 5)
+    project.write("data/large.bin", os.urandom(9 << 20))
+    project.do(add, ["data"])
+    project.commit()
+    spot.configure(project)
+    assert project.mlx("push", env=die_at(point)).returncode == -9
+    (done,) = project.do(push)
+    assert done.missing == ()
+    assert done.resumed == (7 if point == "push.before-index" else done.resumed)
+    assert done.resumed > 0
+    other = pulled(project, spot, "other")
+    assert other.mlx("pull").returncode == 0
+    assert other.files("data") == project.files("data")

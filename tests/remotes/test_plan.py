@@ -7,8 +7,9 @@ import random
 import pytest
 
 from mlxrepo.store.condemned import Mark
+from mlxrepo.store.remote import file_of
 from mlxrepo.store.remoteindex import PACKED, WHOLE, Index, Spot, encode
-from mlxrepo.store.remoteplan import Seen, file_of, plan, rows
+from mlxrepo.store.remoteplan import Seen, plan, rows
 
 GRACE = 100
 

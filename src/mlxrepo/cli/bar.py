@@ -125,9 +125,20 @@ def _grid(works: list[tuple[str, int | None, int, str, float]]) -> RenderableTyp
     grid = Table.grid(padding=(0, 1))
     for what, total, done, unit, begun in works:
         bar = ProgressBar(total=total, completed=done, width=28, pulse=total is None)
-        elapsed = units.duration(time.monotonic() - begun)
-        grid.add_row(Text(what), bar, Text(_figure(done, total, unit)), Text(elapsed))
+        elapsed = time.monotonic() - begun
+        pace = Text(_pace(done, total, elapsed) if unit == "bytes" else "")
+        figure = Text(_figure(done, total, unit))
+        grid.add_row(Text(what), bar, figure, Text(units.duration(elapsed)), pace)
     return grid
+
+
+def _pace(done: int, total: int | None, elapsed: float) -> str:
+    """Return how fast it goes, and how long the rest takes at that."""
+    if not done or elapsed <= 0:
+        return ""
+    rate = done / elapsed
+    left = f", {units.duration((total - done) / rate)} left" if total and total > done else ""
+    return f"{units.size(int(rate))}/s{left}"
 
 
 def _figure(done: int, total: int | None, unit: str) -> str:

@@ -75,7 +75,7 @@ def _show(screen: Screen, found: Collected) -> None:
         out(table(rows, align="lrrl"))
     if found.lost.objects:
         warn(screen, f"the disk was full: {_words(found.lost)} went for good, not to the trash")
-    if not found.unneeded.objects and not found.expired.objects:
+    if not any(one.objects for one in (found.unneeded, found.expired, found.abandoned)):
         out("nothing to do")
     elif not found.applied:
         say(screen, "nothing was changed; mlx gc --yes does it")
@@ -92,6 +92,7 @@ def _rows(found: Collected) -> list[tuple[str, str, str, str]]:
     return [
         _row(goes, found.unneeded, f"nothing names it any more{packs}"),
         _row(goes, found.expired, "files in the trash whose time is over"),
+        _row(goes, found.abandoned, "files of downloads that were cut off"),
         _row("stays", found.young, f"nothing names it, but it is younger than {days}"),
         _row("stays", found.wedged, "nothing names it, but its pack is mostly needed"),
         _row("stays", found.needed, "needed"),
@@ -134,7 +135,7 @@ def _show_forgotten(screen: Screen, path: str, dry_run: bool) -> None:
 
 
 def _document(found: Collected) -> dict[str, object]:
-    amounts = ("unneeded", "expired", "young", "wedged", "needed", "lost")
+    amounts = ("unneeded", "expired", "abandoned", "young", "wedged", "needed", "lost")
     return {
         **{name: getattr(found, name)._asdict() for name in amounts},
         "packs": found.packs,

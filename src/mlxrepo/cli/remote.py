@@ -52,6 +52,10 @@ command.add_command(remotecare.fsck)
 @click.option("--region", metavar="NAME", help="The region of the server.")
 @click.option("--profile", metavar="NAME", help="The profile of your credentials.")
 @click.option("--anonymous", is_flag=True, help="Ask without credentials.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+    help="How long to wait for each answer (30).",
+)  # fmt: skip
 @click.pass_obj
 def add(
     screen: Screen,
@@ -61,6 +65,7 @@ def add(
     region: str | None,
     profile: str | None,
     anonymous: bool,
+    timeout: float | None,
 ) -> None:
     """Add a remote.
 
@@ -70,6 +75,7 @@ def add(
     given = {"endpoint": endpoint, "region": region, "profile": profile}
     options = {key: value for key, value in given.items() if value is not None}
     options |= {"anonymous": "true"} if anonymous else {}
+    options |= {"timeout": f"{timeout:g}"} if timeout is not None else {}
     with Repo.open(screen.cwd) as repo:
         spec = add_remote(repo, name, url, options)
     if screen.json:

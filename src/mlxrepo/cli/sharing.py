@@ -70,6 +70,10 @@ def show_fetched(screen: Screen, done: FetchedFrom, *, quiet: bool = False) -> N
             warn(screen, f"{what}: {units.count(len(rows), 'object')}")
             for line in named(rows):
                 say(screen, line)
+    if done.quarantine:
+        came = f"{units.count(done.wrong, 'object')} came with other bytes"
+        again = "" if done.damaged else ", and rightly when asked for again"
+        warn(screen, f"{came}{again}; what came is in {display(done.quarantine)}")
 
 
 def fetched_document(done: Sequence[FetchedFrom]) -> list[dict[str, object]]:
@@ -81,6 +85,8 @@ def fetched_document(done: Sequence[FetchedFrom]) -> list[dict[str, object]]:
             "fetched": {"objects": item.objects, "bytes": item.bytes, "stored": item.stored},
             "missing": [{"path": path, "oid": oid} for path, oid in item.missing],
             "damaged": [{"path": path, "oid": oid} for path, oid in item.damaged],
+            "wrong": item.wrong,
+            "quarantine": item.quarantine,
             "applied": item.applied,
         }
         for item in done

@@ -10,6 +10,7 @@ from mlxrepo.repo.remotes import chosen, opened
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.wanted import Scope, Wanted, named_remotes, recorded, split
 from mlxrepo.store.fetch import Fetch
+from mlxrepo.store.remoteindex import damaged_index
 from mlxrepo.store.survey import oid_in
 
 
@@ -18,7 +19,8 @@ class FetchedFrom:
     """What came from one remote, or (not `applied`) would come.
 
     `objects` and `bytes` arrived, in `stored` bytes. `missing` are neither there nor here,
-    `damaged` there with other bytes, and none of them came: path and oid.
+    `damaged` there with other bytes, and none of them came: path and oid. `wrong` came with other
+    bytes, at first at least, and what came lies in the folder `quarantine`.
     """
 
     remote: str
@@ -28,6 +30,8 @@ class FetchedFrom:
     stored: int
     missing: tuple[tuple[str, str], ...]
     damaged: tuple[tuple[str, str], ...]
+    wrong: int
+    quarantine: str | None
     applied: bool
 
 
@@ -74,7 +78,8 @@ def _from(
 ) -> FetchedFrom:
     spec = chosen(repo, name)
     remote = opened(repo, spec)
-    known = remote.known(condemned=True)
+    damaged: list[str] = []
+    known = remote.known(condemned=True, damaged=damaged)
     work = Fetch(
         repo.store, remote, known,
         jobs=jobs or remote.door.jobs, progress=progress, files=not dry_run,
@@ -85,6 +90,8 @@ def _from(
         there = {key: size for key, size in work.lacking.items() if known.has(key)}
         objects, size = len(there), sum(there.values())
         got.missing.update((key, "") for key in work.lacking.keys() - there.keys())
+    if got.missing and damaged:
+        raise damaged_index(damaged[0])
     return FetchedFrom(
         remote=spec.name,
         url=spec.shown,
@@ -93,5 +100,7 @@ def _from(
         stored=got.stored,
         missing=tuple((path, oid_in(key)) for key, path in got.missing.items()),
         damaged=tuple((path, oid_in(key)) for key, path in got.damaged.items()),
+        wrong=work.wrong.count,
+        quarantine=work.wrong.folder,
         applied=not dry_run,
     )

@@ -21,6 +21,7 @@ from mlxrepo.repo.roots import asked, roots_of
 from mlxrepo.repo.settings import Settings
 from mlxrepo.store import gc as store_gc
 from mlxrepo.store.gc import NOTHING, Amount, Swept, Trashed
+from mlxrepo.store.incoming import abandoned, discard
 from mlxrepo.store.lease import clock, held
 from mlxrepo.store.objects import Store
 from mlxrepo.store.pack import TARGET_SIZE
@@ -36,14 +37,16 @@ class Collected:
     """What gc did, or would do unless `applied`.
 
     `unneeded` objects are named by nothing; `packs` are rewritten without their dead part.
-    `expired` is trash whose grace is over. Of what is not needed, `young` stays for the grace
-    period and `wedged` for the packs it lies in. `absent` folders are needed and not in the
-    store. `lost` went for good: the disk was too full for the trash.
+    `expired` is trash whose grace is over, `abandoned` are files of downloads that were cut off
+    as long ago. Of what is not needed, `young` stays for the grace period and `wedged` for the
+    packs it lies in. `absent` folders are needed and not in the store. `lost` went for good: the
+    disk was too full for the trash.
     """
 
     unneeded: Amount
     packs: int
     expired: Amount
+    abandoned: Amount
     needed: Amount
     young: Amount
     wedged: Amount
@@ -80,10 +83,12 @@ def gc(
     room = _has_room(store.root)
     plan = store_gc.decide(store_gc.loose(store.root), shares, live, before=before, repack=room)
     expired = _expired(repo, now)
+    cut_off = abandoned(store.root, before)
     swept = Swept(None, NOTHING, NOTHING)
     if apply:
         for item in expired:
             files.remove_any(item.path)
+        discard(cut_off)
         if plan.garbage.objects:
             swept = store_gc.sweep(store.root, plan, live, lambda: _mark(store, users, live)[0])
             store.refresh()
@@ -91,6 +96,7 @@ def gc(
         unneeded=plan.garbage,
         packs=len(plan.half),
         expired=_total(expired),
+        abandoned=Amount(len(cut_off), sum(item.size for item in cut_off)),
         needed=plan.needed,
         young=plan.young,
         wedged=plan.wedged,

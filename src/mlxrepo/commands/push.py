@@ -107,7 +107,8 @@ class _Push:
     def run(self, wanted: list[Wanted], keys: set[str], *, verify: bool, dry_run: bool) -> Pushed:
         """Survey, send, and read back."""
         for _ in range(CROSSED_MAX):
-            known, earlier = with_sent(self._remote, self._remote.known())
+            # What a damaged index names is sent anew, unless it is found there.
+            known, earlier = with_sent(self._remote, self._remote.known(damaged=[]))
             survey = Survey(self._repo.store, known)
             self._survey(survey, wanted)
             entries = self._entries(survey, known, keys)
@@ -192,7 +193,7 @@ class _Push:
         Raises:
             Damaged: naming an object that is not what it should be.
         """
-        known = self._remote.known()
+        known = self._remote.known(damaged=[])
         every = Survey(self._repo.store, Known({}))
         self._survey(every, wanted)
         keys = [*every.trees, *every.small, *every.large, *every.missing]

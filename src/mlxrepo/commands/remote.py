@@ -23,6 +23,7 @@ from mlxrepo.repo.remotes import (
 )
 from mlxrepo.repo.repo import Repo
 from mlxrepo.store.door import Door
+from mlxrepo.store.remote import Remote
 
 SAMPLE = 1 << 20  # bytes of the file that `test` sends
 
@@ -57,12 +58,16 @@ def add_remote(repo: Repo, name: str, url: str, options: Mapping[str, str]) -> R
         for key, value in keys.items():
             repo.git.run("config", "--local", f"mlx.remote.{name}.{key}", value)
         return RemoteSpec(name, url, options, GIT)
-    body = {key: value == "true" if key == "anonymous" else value for key, value in keys.items()}
+    typed: dict[str, Callable[[str], bool | float]] = {
+        "anonymous": lambda value: value == "true",
+        "timeout": lambda value: int(value) if value.isdecimal() else float(value),
+    }
+    body = {key: typed.get(key, str)(value) for key, value in keys.items()}
     repo.update_project(RepoPath(PROJECT_FILE), lambda text: _with(text, name, body))
     return RemoteSpec(name, url, options, PROJECT_FILE)
 
 
-def _with(text: str, name: str, body: dict[str, bool | str]) -> str:
+def _with(text: str, name: str, body: dict[str, bool | float | str]) -> str:
     from mlxrepo.yamledit import set_entry
 
     return set_entry(text, "remotes", name, body, PROJECT_FILE)
@@ -124,10 +129,11 @@ def try_remote(repo: Repo, name: str | None = None) -> tuple[RemoteSpec, list[St
         InputError: when there is none of that name, or nothing here speaks its protocol.
     """
     spec = chosen(repo, name)
-    door = opened(repo, spec).door
+    remote = opened(repo, spec)
+    door = remote.door
     path = f"tmp/test-{os.urandom(8).hex()}/sample"
     data = os.urandom(SAMPLE)
-    questions: list[tuple[str, Callable[[], bool]]] = [
+    questions: list[tuple[str, Callable[[], bool | str]]] = [
         ("list", lambda: door.files("indexes") is not None),
         ("write", lambda: _write(door, path, data)),
         ("size", lambda: door.size(path) == SAMPLE),
@@ -140,6 +146,7 @@ def try_remote(repo: Repo, name: str | None = None) -> tuple[RemoteSpec, list[St
         ("say what is absent", lambda: door.size(path + ".absent") is None),
         ("write again", lambda: _write(door, path, data[::-1]) and door.read(path) == data[::-1]),
         ("delete", lambda: _delete(door, path)),
+        ("check what arrives", lambda: _check(remote, path)),
     ]
     steps = []
     for what, ask in questions:
@@ -149,10 +156,11 @@ def try_remote(repo: Repo, name: str | None = None) -> tuple[RemoteSpec, list[St
     return spec, steps
 
 
-def _step(what: str, ask: Callable[[], bool]) -> Step:
+def _step(what: str, ask: Callable[[], bool | str]) -> Step:
     began = time.monotonic()
     try:
-        works, why = ask(), ""
+        answer = ask()
+        works, why = answer is not False, answer if isinstance(answer, str) else ""
     except MlxError as error:
         works, why = False, error.message
     except FileNotFoundError:
@@ -163,6 +171,15 @@ def _step(what: str, ask: Callable[[], bool]) -> Step:
 def _write(door: Door, path: str, data: bytes) -> bool:
     door.write(path, data)
     return True
+
+
+def _check(remote: Remote, path: str) -> str:
+    """Return what is to be said of it: both answers will do."""
+    try:
+        refuses = remote.check(path)
+    finally:
+        remote.door.delete(path)
+    return "" if refuses else "no: what nothing else vouches for is read back"
 
 
 def _delete(door: Door, path: str) -> bool:

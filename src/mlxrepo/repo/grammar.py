@@ -244,6 +244,7 @@ TABLE: tuple[Key | Section, ...] = (
             Key("region", TEXT, "the region of the server", "eu-central-1"),
             Key("profile", TEXT, "the profile of your credentials", "research", common=False),
             Key("anonymous", FLAG, "ask without credentials", True, common=False),
+            Key("timeout", NUMBER, "seconds to wait for each answer", 30, common=False),
             Key("default", FLAG, "taken when no remote is named", True, common=False),
         ),
     ),

@@ -19,7 +19,7 @@ from mlxrepo.store.opening import open_door
 from mlxrepo.store.refusals import redacted
 from mlxrepo.store.remote import Remote
 
-OPTIONS = ("endpoint", "region", "profile", "anonymous")
+OPTIONS = ("endpoint", "region", "profile", "anonymous", "timeout")
 GIT, YAML = "git config", PROJECT_FILE
 
 _SECRET = re.compile(r"(?i)secret|token|passw|signature|sig$|credential|(api|access|account).?key")

@@ -7,22 +7,23 @@ from collections.abc import Iterable, Iterator
 from mlxrepo.errors import Damaged
 from mlxrepo.store.fetch import Read, reads
 from mlxrepo.store.parallel import parallel
-from mlxrepo.store.remote import Remote, object_file, pack_file
+from mlxrepo.store.remote import Remote, file_of
 from mlxrepo.store.remoteindex import Spot
 from mlxrepo.store.remotepack import decode
-from mlxrepo.store.survey import oid_in
 
 
 def contents(
     remote: Remote, spots: Iterable[Spot], *, jobs: int
 ) -> Iterator[tuple[Spot, bytes | None]]:
     """Yield objects with their bytes; None for one that is not there, or is another's."""
-    for found in parallel(lambda read: list(_read(remote, read)), reads(spots), jobs):
+    for found in parallel(
+        lambda read: list(_read(remote, read)), reads(spots), jobs, remote.door.stop
+    ):
         yield from found
 
 
 def _read(remote: Remote, read: Read) -> Iterator[tuple[Spot, bytes | None]]:
-    file = pack_file(read.pack) if read.pack else object_file(oid_in(read.spots[0].key))
+    file = file_of(read.spots[0])
     try:
         data = remote.door.read_range(file, read.start, read.end)
     except FileNotFoundError:

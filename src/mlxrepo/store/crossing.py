@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.store.intent import wait_for_others
-from mlxrepo.store.remote import INDEXES, Remote
+from mlxrepo.store.remote import INDEXES, Remote, file_of
 from mlxrepo.store.remoteindex import PACKED, Index, Known, Spot
-from mlxrepo.store.remoteplan import file_of, rows
+from mlxrepo.store.remoteplan import rows
 
 
 def was_undone(remote: Remote, known: Known, published: str, progress: Progress = SILENT) -> bool:
@@ -18,7 +18,7 @@ def was_undone(remote: Remote, known: Known, published: str, progress: Progress 
     `known` is what was there before. It waits for a gc that is at it; when something is gone, the
     index goes too, so that the same push again sends it.
     """
-    if not wait_for_others(remote, progress) and remote.notes().sweeps == known.sweeps:
+    if not wait_for_others(remote, progress) and remote.sweeps() == known.sweeps:
         return False
     path = f"{INDEXES}/{published}"
     try:

@@ -6,7 +6,10 @@ changed afterwards.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
+
+from mlxrepo.hashing import Oid
 
 
 class Found(NamedTuple):
@@ -14,6 +17,10 @@ class Found(NamedTuple):
 
     path: str
     size: int
+
+
+def untold(amount: int) -> None:
+    """Take no notice of what has been sent."""
 
 
 class Door(Protocol):
@@ -24,6 +31,7 @@ class Door(Protocol):
     """
 
     url: str
+    place: str  # the URL, and what else says which remote this is
     jobs: int  # how many requests at a time do it good
 
     def files(self, folder: str) -> list[Found]:
@@ -46,11 +54,30 @@ class Door(Protocol):
             FileNotFoundError: when it is not there.
         """
 
-    def write(self, path: str, data: bytes) -> None:
-        """Write a small file."""
+    def write(self, path: str, data: bytes) -> bool:
+        """Write a small file; return whether the remote vouches for the bytes that arrived.
 
-    def send(self, path: str, source: str) -> None:
-        """Write a large file: a copy of the local file `source`, in parts."""
+        It does when it answered with, or checked, a checksum of them. Where it does not, only
+        reading them back shows what they are.
+        """
+
+    def send(
+        self, path: str, source: str, oid: Oid, advance: Callable[[int], None] = untold
+    ) -> bool:
+        """Write a large file, a copy of the local blob `source`; return as `write` does.
+
+        `advance` is told of each piece that was sent, in bytes, in any thread.
+
+        Raises:
+            Damaged: when it turns out on the way that the blob is not `oid`; nothing is written.
+            FileNotFoundError: when `source` is not there.
+        """
+
+    def refuses_other_bytes(self, path: str) -> bool:
+        """Try whether a body that is not what its checksum says is refused; may write `path`."""
 
     def delete(self, path: str) -> None:
         """Remove a file, if it is there."""
+
+    def stop(self) -> None:
+        """End what other threads are asking, and ask nothing more: the user wants out."""

@@ -21,12 +21,13 @@ from mlxrepo.store.objects import Batch, Store
 from mlxrepo.store.pack import KINDS
 from mlxrepo.store.parallel import parallel
 from mlxrepo.store.reach import key_of
-from mlxrepo.store.remote import Remote, object_file, pack_file
+from mlxrepo.store.remote import Remote, file_of, object_file
 from mlxrepo.store.remoteindex import PACKED, WHOLE, Known, Spot, newer_format
 from mlxrepo.store.remotepack import decode
 from mlxrepo.store.survey import TREE, named, oid_in
 from mlxrepo.store.tree import Entry
 from mlxrepo.store.tree import children as nodes_below
+from mlxrepo.store.wrong import Wrong
 
 GAP = 256 << 10  # bytes between two objects that are read along rather than asked for twice
 PARTS_AT_ONCE = 4  # of a large file; each is in memory
@@ -77,6 +78,7 @@ class Fetch:
     ):
         """Open a fetch; without `files` it gets the folders alone and counts the rest."""
         self.done = Fetched()
+        self.wrong = Wrong(store.root)
         self.lacking: dict[bytes, int] = {}
         self._store = store
         self._remote = remote
@@ -172,7 +174,7 @@ class Fetch:
             receive(
                 self._store, oid, spot.size,
                 lambda start, end: door.read_range(file, start, end),
-                min(self._jobs, PARTS_AT_ONCE), self._progress.advance,
+                min(self._jobs, PARTS_AT_ONCE), self._progress.advance, door.stop, self.wrong,
             )  # fmt: skip
         except FileNotFoundError:
             self.done.missing[spot.key] = self._paths[spot.key]
@@ -212,7 +214,7 @@ class Fetch:
         """Read objects into the batch; return those that were not what their names say."""
         wrong: list[Spot] = []
         try:
-            for good, bad in parallel(self._one, reads(spots), self._jobs):
+            for good, bad in parallel(self._one, reads(spots), self._jobs, self._remote.door.stop):
                 for spot, data in good:
                     oid = oid_in(spot.key)
                     if not batch.has(KINDS[spot.key[0]], oid):
@@ -228,7 +230,7 @@ class Fetch:
         return wrong
 
     def _one(self, read: Read) -> tuple[list[tuple[Spot, bytes]], list[Spot]]:
-        file = pack_file(read.pack) if read.pack else object_file(oid_in(read.spots[0].key))
+        file = file_of(read.spots[0])
         try:
             data = self._remote.door.read_range(file, read.start, read.end)
         except FileNotFoundError:
@@ -242,6 +244,7 @@ class Fetch:
             try:
                 good.append((spot, decode(spot, data[start : start + spot.length])))
             except Damaged:
+                self.wrong.keep(oid_in(spot.key), data[start : start + spot.length])
                 bad.append(spot)
         return good, bad
 

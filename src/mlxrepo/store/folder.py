@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 from mlxrepo import files, reading
 from mlxrepo.errors import EnvironmentFailed
+from mlxrepo.hashing import Oid
 from mlxrepo.paths import TEMP_PREFIX, display
-from mlxrepo.store.door import Found
+from mlxrepo.store.copies import damaged
+from mlxrepo.store.door import Found, untold
 
 _WHY = {
     errno.EACCES: ("is closed to you", "mend its permissions"),
@@ -25,8 +28,9 @@ class Folder:
     """The door to a folder of this machine."""
 
     def __init__(self, root: str):
-        self.url = root
+        self.url = self.place = root
         self.jobs = 4
+        self._stopped = threading.Event()
 
     def _full(self, path: str) -> str:
         return os.path.join(self.url, path)
@@ -88,27 +92,52 @@ class Folder:
         with self._telling(), open(self._full(path), "rb") as stream:
             return os.pread(stream.fileno(), end - start, start)
 
-    def write(self, path: str, data: bytes) -> None:
-        """Write a small file."""
+    def write(self, path: str, data: bytes) -> bool:
+        """Write a small file; it is on the disk when this returns."""
         with self._telling():
             self._check_there()
             full = self._full(path)
             files.make_folder(os.path.dirname(full))
             files.write_atomic(full, data, mode=0o444)
+        return True
 
-    def send(self, path: str, source: str) -> None:
-        """Write a copy of a file; blocks are shared where both lie on one disk that can."""
+    def send(
+        self, path: str, source: str, oid: Oid, advance: Callable[[int], None] = untold
+    ) -> bool:
+        """Write a copy of a file; blocks are shared where both lie on one disk that can.
+
+        It is hashed on the way, and on the disk when this returns.
+        """
+
+        def tick(amount: int) -> None:
+            if self._stopped.is_set():
+                raise EnvironmentFailed("stopped")
+            advance(amount)
+
         with self._telling():
             self._check_there()
             final = self._full(path)
             files.make_folder(os.path.dirname(final))
             with files.temp_file(os.path.dirname(final)) as (fd, temp):
-                reading.read_content(source, sink=fd)
-                if os.path.exists(final):  # of another size, else nobody would send it
+                content = reading.read_content(source, sink=fd, tick=tick)
+                if content.oid != oid:
+                    raise damaged("blob", oid)
+                if content.data is not None:  # small ones are not copied
+                    files.write_all(fd, content.data)
+                if os.path.exists(final):  # with other bytes, else nobody would send it
                     files.remove_quietly(final)
                 files.publish(fd, temp, final)
+        return True
+
+    def refuses_other_bytes(self, path: str) -> bool:
+        """Return that they are: what is written is hashed on the way."""
+        return True
 
     def delete(self, path: str) -> None:
         """Remove a file, if it is there."""
         with self._telling():
             files.remove_quietly(self._full(path))
+
+    def stop(self) -> None:
+        """End a copy that is under way."""
+        self._stopped.set()

@@ -6,26 +6,37 @@ sentence (refusals.py).
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
+import math
 import random
-import time
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import fsspec
+import fsspec.asyn
 
-from mlxrepo.errors import InputError
-from mlxrepo.store.door import Found
+from mlxrepo.errors import EnvironmentFailed, InputError
+from mlxrepo.hashing import Oid
+from mlxrepo.store.door import Found, untold
 from mlxrepo.store.refusals import is_bucket_absent, is_transient, refusal
 
 R = TypeVar("R")
 
 TRIES = 5
 FIRST_WAIT = 0.2  # seconds; each next one is twice as long
-PART = 8 << 20  # of a large file
-PARTS_MAX = 9_000  # S3 takes 10,000
-PARTS_AT_ONCE = 4
+TIMEOUT = 30.0  # seconds without an answer
 
-PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "sftp": "sshfs"}
+PACKAGES = {
+    "s3": "s3fs",
+    "gs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "http": "aiohttp",
+    "https": "aiohttp",
+    "webdav": "webdav4",
+}
 
 
 class Network:
@@ -33,106 +44,177 @@ class Network:
 
     def __init__(self, url: str, options: Mapping[str, str]):
         self.url = url.rstrip("/")
+        self.place = f"{self.url} {options.get('endpoint', '')}".strip()
         self.jobs = 16
-        self._is_s3 = url.startswith(("s3://", "s3a://"))
-        self._fs = self._open(_s3_options(options) if self._is_s3 else {})
+        self._stopped = threading.Event()
+        self._asked: set[concurrent.futures.Future[Any]] = set()
+        self._lock = threading.Lock()
+        self._fs = self._open(self._options(options))
         self._base = str(self._fs._strip_protocol(self.url)).rstrip("/")
+
+    def _options(self, options: Mapping[str, str]) -> dict[str, Any]:
+        """Return the options of a remote as fsspec names them."""
+        return {}
 
     def _open(self, options: dict[str, Any]) -> Any:
         protocol = self.url.partition("://")[0]
         try:
-            found = fsspec.filesystem(
-                protocol, skip_instance_cache=True, use_listings_cache=False, **options
-            )
+            kind = fsspec.get_filesystem_class(protocol)
         except (ImportError, ValueError):
             package = PACKAGES.get(protocol)
             raise InputError(
                 f"nothing here speaks {protocol}:// of the remote {self.url}",
                 hint=f"pip install {package}" if package else "mlx remote add -h",
             ) from None
-        if self._is_s3:
-            found.retries = 1  # the tries are counted here
-        return found
+        options = {**kind._get_kwargs_from_urls(self.url), **options}
+        try:
+            return kind(skip_instance_cache=True, use_listings_cache=False, **options)
+        except Exception as error:  # an account that is not set, a host out of reach
+            raise refusal(error, self.url) from None
 
     def _full(self, path: str) -> str:
         return f"{self._base}/{path}" if path else self._base
 
-    def _try(self, call: Callable[[], R]) -> R:
+    # asking
+
+    def _try(self, what: str, *args: Any, **options: Any) -> Any:
+        """Ask fsspec, and again while that can help."""
         wait = FIRST_WAIT
         for left in reversed(range(TRIES)):
+            if self._stopped.is_set():
+                break
             try:
-                return call()
+                return self._ask(what, *args, **options)
             except Exception as error:
+                if self._stopped.is_set():
+                    raise EnvironmentFailed("stopped") from None
                 if isinstance(error, FileNotFoundError) and not is_bucket_absent(error):
                     raise
                 if not left or not is_transient(error):
                     raise refusal(error, self.url) from None
-            time.sleep(wait * random.uniform(0.7, 1.3))
+            self._stopped.wait(wait * random.uniform(0.7, 1.3))
             wait *= 2
-        raise AssertionError("the last try returns or raises")
+        raise EnvironmentFailed("stopped")
+
+    def _ask(self, what: str, *args: Any, **options: Any) -> Any:
+        """Call a method of fsspec, where that can be done so that `stop` can end it."""
+        if not self._fs.async_impl:
+            return getattr(self._fs, what)(*args, **options)
+        asked = asyncio.run_coroutine_threadsafe(
+            getattr(self._fs, f"_{what}")(*args, **options), self._fs.loop
+        )
+        with self._lock:
+            self._asked.add(asked)
+            if self._stopped.is_set():
+                asked.cancel()
+        try:
+            return asked.result()
+        finally:
+            with self._lock:
+                self._asked.discard(asked)
+
+    def stop(self) -> None:
+        """End what is being asked, and ask nothing more."""
+        self._stopped.set()
+        with self._lock:
+            under_way = list(self._asked)
+        for asked in under_way:
+            asked.cancel()
+
+    # the door
 
     def files(self, folder: str) -> list[Found]:
         """Return every file at and below a folder; none when it is not there."""
         try:
-            rows = self._try(lambda: self._fs.find(self._full(folder), detail=True))
+            rows = self._try("find", self._full(folder), detail=True)
         except FileNotFoundError:
             return []
         cut = len(self._base) + 1
-        return [Found(name[cut:], int(row["size"] or 0)) for name, row in rows.items()]
+        below = f"{self._full(folder)}/"  # a page may name anything, and has no sizes
+        return [
+            Found(name[cut:], int(row.get("size") or 0))
+            for name, row in rows.items()
+            if name.startswith(below)
+        ]
 
     def size(self, path: str) -> int | None:
         """Return the size of a file in bytes; None when it is not there."""
         try:
-            found = self._try(lambda: self._fs.info(self._full(path)))
+            found = self._try("info", self._full(path))
         except FileNotFoundError:
             return None
         return int(found["size"]) if found["type"] == "file" else None
 
     def read(self, path: str) -> bytes:
         """Return a small file."""
-        return bytes(self._try(lambda: self._fs.cat_file(self._full(path))))
+        return bytes(self._try("cat_file", self._full(path)))
 
     def read_range(self, path: str, start: int, end: int) -> bytes:
         """Return a piece of a file."""
-        data = self._try(lambda: self._fs.cat_file(self._full(path), start=start, end=end))
-        # sshfs gives the whole file whatever it is asked for.
+        data = self._try("cat_file", self._full(path), start=start, end=end)
+        # Some give the whole file whatever they are asked for.
         return bytes(data if len(data) <= end - start else data[start:end])
 
-    def write(self, path: str, data: bytes) -> None:
-        """Write a small file."""
-        self._try(lambda: self._fs.pipe_file(self._full(path), data))
+    def write(self, path: str, data: bytes) -> bool:
+        """Write a small file; nothing vouches for what arrived."""
+        self._try("pipe_file", self._full(path), data)
+        return False
 
-    def send(self, path: str, source: str) -> None:
-        """Write a large file in parts, a few at a time."""
-        import os
+    def send(
+        self, path: str, source: str, oid: Oid, advance: Callable[[int], None] = untold
+    ) -> bool:
+        """Write a large file; nothing vouches for what arrived."""
+        self._try("put_file", source, self._full(path), callback=_Told(advance))
+        return False
 
-        options: dict[str, Any] = {}
-        if self._is_s3:
-            part = max(PART, -(-os.stat(source).st_size // PARTS_MAX))
-            options = {"chunksize": part, "max_concurrency": PARTS_AT_ONCE}
-        self._try(lambda: self._fs.put_file(source, self._full(path), **options))
+    def refuses_other_bytes(self, path: str) -> bool:
+        """Return that they are not: no checksum is sent."""
+        return False
 
     def delete(self, path: str) -> None:
         """Remove a file, if it is there."""
         try:
-            self._try(lambda: self._fs.rm_file(self._full(path)))
+            self._try("rm_file", self._full(path))
         except FileNotFoundError:
             pass
 
 
-def _s3_options(options: Mapping[str, str]) -> dict[str, Any]:
-    """Return the options of a remote as s3fs names them; credentials are the environment's."""
-    client = {"endpoint_url": options.get("endpoint"), "region_name": options.get("region")}
-    return {
-        "anon": options.get("anonymous") == "true",
-        "profile": options.get("profile"),
-        "client_kwargs": {name: value for name, value in client.items() if value},
-        "config_kwargs": {
-            "connect_timeout": 10,
-            "read_timeout": 30,
-            "max_pool_connections": 32,
-            "retries": {"total_max_attempts": 1},
-            # Everything that is read is hashed here; rclone and Ceph send none for ranges.
-            "response_checksum_validation": "when_required",
-        },
-    }
+class _Told(fsspec.Callback):  # type: ignore[misc]
+    """Passes on what fsspec tells of a transfer; what is sent again is not counted again."""
+
+    def __init__(self, advance: Callable[[int], None]):
+        super().__init__()
+        self._advance = advance
+        self._told = 0
+
+    def call(self, *_: Any, **__: Any) -> None:
+        """Tell of what is new."""
+        if self.value > self._told:
+            self._advance(self.value - self._told)
+            self._told = self.value
+
+    def set_size(self, size: int) -> None:
+        """Begin anew: fsspec sets the size at the beginning of each try."""
+        self.value = 0
+
+
+def event_loop() -> asyncio.AbstractEventLoop:
+    """Return the loop in whose thread requests wait; fsspec's, which its file systems share."""
+    loop: asyncio.AbstractEventLoop = fsspec.asyn.get_loop()
+    return loop
+
+
+def seconds(options: Mapping[str, str]) -> float:
+    """Return how long a remote may not answer.
+
+    Raises:
+        InputError: when that is no time.
+    """
+    text = options.get("timeout", "")
+    try:
+        found = float(text) if text else TIMEOUT
+    except ValueError:
+        found = 0
+    if not (found > 0 and math.isfinite(found)):
+        raise InputError(f'the timeout "{text}" of a remote is no number of seconds')
+    return found

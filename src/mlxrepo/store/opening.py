@@ -17,6 +17,18 @@ def open_door(url: str, options: Mapping[str, str]) -> Door:
         from mlxrepo.store.folder import Folder
 
         return Folder(url)
+    if url.startswith(("s3://", "s3a://")):
+        from mlxrepo.store.s3 import S3
+
+        return S3(url, options)
+    if url.startswith(("http://", "https://")):
+        from mlxrepo.store.http import Http
+
+        return Http(url, options)
+    if url.startswith("sftp://"):
+        from mlxrepo.store.sftp import Sftp
+
+        return Sftp(url, options)
     from mlxrepo.store.network import Network  # fsspec, only where a remote is asked
 
     return Network(url, options)

@@ -10,11 +10,17 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def parallel(work: Callable[[T], R], items: Iterable[T], jobs: int) -> Iterator[R]:
+def parallel(
+    work: Callable[[T], R],
+    items: Iterable[T],
+    jobs: int,
+    stop: Callable[[], None] | None = None,
+) -> Iterator[R]:
     """Yield what `work` makes of each item, in the order in which it is done.
 
     Items are asked for, one at a time and in the caller's thread, when there is room for them. The
-    first error ends it: what has not begun then never does.
+    first error ends it: what has not begun then never does. On Ctrl-C, and when the caller gives
+    up, `stop` has to end what has begun; an error of `work` waits for the others.
     """
     pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="mlx-transfer")
     flying: set[Future[R]] = set()
@@ -25,6 +31,10 @@ def parallel(work: Callable[[T], R], items: Iterable[T], jobs: int) -> Iterator[
                 yield from _landed(flying)
         while flying:
             yield from _landed(flying)
+    except (KeyboardInterrupt, GeneratorExit):
+        if stop is not None:
+            stop()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mlxrepo.errors import Damaged
-from mlxrepo.hashing import blob_hasher
 from mlxrepo.progress import SILENT, Progress
-from mlxrepo.store.fetch import reads
-from mlxrepo.store.incoming import PART
-from mlxrepo.store.parallel import parallel
-from mlxrepo.store.remote import Remote, object_file, pack_file
-from mlxrepo.store.remoteindex import WHOLE, Known, Spot
-from mlxrepo.store.remotepack import decode
+from mlxrepo.store.contents import contents
+from mlxrepo.store.remote import Remote
+from mlxrepo.store.remoteindex import WHOLE, Known
 from mlxrepo.store.survey import oid_in
 
 
@@ -23,45 +18,15 @@ def bad_copies(
     spots = [spot for key in keys if (spot := known.find(key))]
     progress.start(f"reading {remote.name}", sum(spot.size for spot in spots), "bytes")
     bad: list[bytes] = []
-    packed = reads([spot for spot in spots if spot.form != WHOLE])
-    work = [(read.pack, read.start, read.end, read.spots) for read in packed]
-    for wrong, size in parallel(lambda item: _packed(remote, *item), work, jobs):
-        bad += wrong
-        progress.advance(size)
+    packed = [spot for spot in spots if spot.form != WHOLE]
+    for spot, data in contents(remote, packed, jobs=jobs):
+        if data is None:
+            bad.append(spot.key)
+        progress.advance(spot.size)
     for spot in spots:
         if spot.form == WHOLE:
-            if not _is_whole(remote, spot):
+            if not remote.holds(oid_in(spot.key), spot.size):
                 bad.append(spot.key)
             progress.advance(spot.size)
     progress.done()
     return bad
-
-
-def _packed(
-    remote: Remote, pack: str, start: int, end: int, spots: list[Spot]
-) -> tuple[list[bytes], int]:
-    size = sum(spot.size for spot in spots)
-    try:
-        data = remote.door.read_range(pack_file(pack), start, end)
-    except FileNotFoundError:
-        return [spot.key for spot in spots], size
-    bad = []
-    for spot in spots:
-        at = spot.offset - start
-        try:
-            decode(spot, data[at : at + spot.length])
-        except Damaged:
-            bad.append(spot.key)
-    return bad, size
-
-
-def _is_whole(remote: Remote, spot: Spot) -> bool:
-    oid = oid_in(spot.key)
-    hasher = blob_hasher(PART)
-    try:
-        for start in range(0, spot.size, PART):
-            end = min(spot.size, start + PART)
-            hasher.update(remote.door.read_range(object_file(oid), start, end))
-    except FileNotFoundError:
-        return False
-    return hasher.hexdigest() == oid

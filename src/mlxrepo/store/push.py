@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
-from typing import NamedTuple
 
-from mlxrepo import reading
 from mlxrepo.failpoints import failpoint
-from mlxrepo.files import open_regular
 from mlxrepo.progress import SILENT, Progress
-from mlxrepo.store.copies import damaged
 from mlxrepo.store.objects import Store
 from mlxrepo.store.parallel import parallel
 from mlxrepo.store.remote import Remote, object_file, pack_file
@@ -40,11 +37,6 @@ class Sent:
     stored: int = 0
     resumed: int = 0
     index: str = ""
-
-
-class _Arrived(NamedTuple):
-    spots: list[Spot]
-    pack: str
 
 
 def with_sent(remote: Remote, known: Known) -> tuple[Known, list[Spot]]:
@@ -87,18 +79,18 @@ def send(
     sent = Sent(resumed=len(earlier))
     spots = list(earlier)
     work = chain(_packs(store, survey), _large(survey))
-    for arrived in parallel(lambda job: job(store, remote), work, jobs):
-        spots += arrived.spots
-        if arrived.pack:
-            remote.note_sent(arrived.pack, arrived.spots)
+    for arrived in parallel(
+        lambda job: job(store, remote, progress.advance), work, jobs, remote.door.stop
+    ):
+        spots += arrived
+        remote.note_sent(arrived)
         failpoint("push.sent")
-        size = sum(spot.size for spot in arrived.spots)
-        stored = sum(spot.length for spot in arrived.spots)
-        count = len(arrived.spots)
+        size = sum(spot.size for spot in arrived)
+        stored = sum(spot.length for spot in arrived)
+        count = len(arrived)
         sent = replace(
             sent, objects=sent.objects + count, bytes=sent.bytes + size, stored=sent.stored + stored
         )
-        progress.advance(size)
     spots += [spot for key in survey.reclosed if (spot := known.find(key))]
     failpoint("push.before-index")
     index = remote.publish(
@@ -109,7 +101,8 @@ def send(
     return replace(sent, index=index)
 
 
-_Job = Callable[[Store, Remote], _Arrived]
+_Advance = Callable[[int], None]
+_Job = Callable[[Store, Remote, _Advance], list[Spot]]
 
 
 def _packs(store: Store, survey: Survey) -> Iterator[_Job]:
@@ -119,7 +112,7 @@ def _packs(store: Store, survey: Survey) -> Iterator[_Job]:
             objects = [
                 (key, store.read("blob" if key[0] == 0 else "tree", oid_in(key))) for key in keys
             ]
-            yield lambda _, remote, objects=objects: _send_pack(remote, objects)  # type: ignore[misc]
+            yield partial(_send_pack, objects)
 
 
 def _groups(sizes: Iterable[tuple[bytes, int]]) -> Iterator[list[bytes]]:
@@ -135,33 +128,33 @@ def _groups(sizes: Iterable[tuple[bytes, int]]) -> Iterator[list[bytes]]:
         yield group
 
 
-def _send_pack(remote: Remote, objects: list[tuple[bytes, bytes]]) -> _Arrived:
+def _send_pack(
+    objects: list[tuple[bytes, bytes]], _: Store, remote: Remote, advance: _Advance
+) -> list[Spot]:
     pack = make(objects)
     file = pack_file(pack.name)
-    if remote.door.size(file) != len(pack.data):  # a push that was cut off may have sent it
+    if not remote.has_file(file, pack.data):  # a push that was cut off may have sent it
         remote.write(file, pack.data)
-    return _Arrived(pack.spots, pack.name)
+    advance(sum(spot.size for spot in pack.spots))
+    return pack.spots
 
 
 def _large(survey: Survey) -> Iterator[_Job]:
     for key, size in survey.large.items():
-        yield lambda store, remote, key=key, size=size: _send_large(store, remote, key, size)  # type: ignore[misc]
+        yield partial(_send_large, key, size)
 
 
-def _send_large(store: Store, remote: Remote, key: bytes, size: int) -> _Arrived:
+def _send_large(
+    key: bytes, size: int, store: Store, remote: Remote, advance: _Advance
+) -> list[Spot]:
     """Send one blob as a file of its own, unless it came with an earlier push."""
     oid = oid_in(key)
-    file = object_file(oid)
-    if remote.door.size(file) != size:
-        source = store.path("blob", oid)
+    if remote.door.size(object_file(oid)) == size and remote.holds(oid, size):
+        advance(size)
+    else:
         try:
-            fd, _ = open_regular(source)
+            remote.send(store.path("blob", oid), oid, size, advance)
         except FileNotFoundError:  # in a pack, then it is not so large
-            remote.door.write(file, store.read("blob", oid))
-        else:
-            with open(fd, "rb", buffering=0):
-                if reading.hash_open(fd) != oid:
-                    raise damaged("blob", oid)
-            remote.door.send(file, source)
-        remote.confirm(file, size)
-    return _Arrived([Spot(key, WHOLE, 0, True, "", 0, size, size)], "")
+            remote.write(object_file(oid), store.read("blob", oid))
+            advance(size)
+    return [Spot(key, WHOLE, 0, True, "", 0, size, size)]

@@ -33,7 +33,29 @@ _MEANINGS: dict[str, tuple[str, str | None]] = {
     "ConnectionRefusedError": ("cannot be reached", "is the network there, and the URL right?"),
     "gaierror": ("cannot be reached: its host has no address", "is the URL right?"),
     "SSLError": ("cannot be trusted: its certificate is not accepted", "is the URL right?"),
+    "NotImplementedError": (
+        "can only be read through this protocol",
+        "push by another URL of the same place: s3://, sftp://",
+    ),
+    "HostKeyNotVerifiable": (
+        "shows a key that is not in ~/.ssh/known_hosts",
+        "ssh to that host once, and compare the key with what its owner says",
+    ),
+    "PermissionDenied": (
+        "lets none of your keys in",
+        "ssh to that host has to work without a question: ssh-add, or ~/.ssh/config",
+    ),
+    "SFTPPermissionDenied": ("is closed to you", "ask its owner for the right to do this"),
+    "SFTPWriteProtect": ("is read-only", "ask its owner for the right to write"),
+    "SFTPNoSpaceOnFilesystem": ("has no space left", "make room there, then again"),
+    "SFTPQuotaExceeded": ("has no space left for you", "make room there, then again"),
+    "ConnectionLost": ("broke the connection", "again later: what arrived stays"),
+    "SFTPConnectionLost": ("broke the connection", "again later: what arrived stays"),
     "ReadTimeoutError": ("stopped answering", "again later: what arrived stays"),
+    "BadDigest": (
+        "got other bytes than were sent, and refused them (BadDigest)",
+        "something between here and there changes them: mlx remote test NAME",
+    ),
 }
 _TRANSIENT = {
     "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionError",
@@ -42,6 +64,7 @@ _TRANSIENT = {
     "ServerDisconnectedError", "TimeoutError", "FSTimeoutError", "ResponseParserError",
     "BrokenPipeError", "InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout",
     "Throttling", "ThrottlingException", "TooManyRequests", "XAmzContentSHA256Mismatch",
+    "BadDigest", "InvalidDigest", "ConnectionLost", "SFTPConnectionLost", "SFTPNoConnection",
 }  # fmt: skip
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
@@ -73,6 +96,20 @@ def is_transient(error: BaseException) -> bool:
         not _TRANSIENT.isdisjoint(_words(link)) or _status(link) in (429, 500, 502, 503, 504)
         for link in _chain(error)
     )
+
+
+def is_wordless(error: BaseException) -> bool:
+    """Say whether a store refused without saying why: the answer to a HEAD has no body."""
+    return any(
+        _status(link) in (400, 403) and not {"400", "403"}.isdisjoint(_words(link))
+        for link in _chain(error)
+    )
+
+
+def is_mismatch(error: BaseException) -> bool:
+    """Say whether a store refused because a body is not what its checksum says."""
+    codes = {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch"}
+    return any(not codes.isdisjoint(_words(link)) for link in _chain(error))
 
 
 def refusal(error: BaseException, url: str) -> EnvironmentFailed:
@@ -124,5 +161,6 @@ def _words(error: BaseException) -> set[str]:
 def _status(error: BaseException) -> int:
     response = getattr(error, "response", None)
     if not isinstance(response, dict):
-        return 0
+        status = getattr(error, "status", 0)  # of aiohttp
+        return status if isinstance(status, int) else 0
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) or 0)

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from mlxrepo import files
+from mlxrepo import files, reading
 from mlxrepo.codec import canonical, parse_json
 from mlxrepo.errors import Damaged, EnvironmentFailed, MlxError
-from mlxrepo.hashing import ALGORITHM, Oid, is_oid
+from mlxrepo.hashing import ALGORITHM, Oid, blob_hasher, is_oid
 from mlxrepo.store.condemned import Mark, ages, decode, is_mark
-from mlxrepo.store.door import Door
+from mlxrepo.store.copies import damaged
+from mlxrepo.store.door import Door, untold
 from mlxrepo.store.parallel import parallel
-from mlxrepo.store.remoteindex import FORMAT, Index, Known, Spot, encode, newer_format
+from mlxrepo.store.remoteindex import (
+    FORMAT,
+    Index,
+    Known,
+    Spot,
+    damaged_index,
+    encode,
+    newer_format,
+)
 
 MARKER = "mlx.json"
 INDEXES, PACKS, OBJECTS = "indexes", "packs", "objects"
 REPOS, ACTIONS = "repos", "actions"
 SWEPT = "swept-"  # beside the indexes: the last gc that removed files
+_MARK = canonical({"format": FORMAT, "oid": ALGORITHM}) + b"\n"
+CHECKED = "checked.json"  # in the cache: whether the remote refuses other bytes than were sent
+PIECE = 8 << 20  # bytes of a large object that are read at a time
 
 
 def pack_file(name: str) -> str:
@@ -40,6 +51,23 @@ class Notes(NamedTuple):
     sweeps: frozenset[str]
 
 
+def file_of(spot: Spot) -> str:
+    """Return which file of a remote an object lies in."""
+    return pack_file(spot.pack) if spot.pack else object_file(spot.key[1:].hex())
+
+
+def _sweeps(listed: Iterable[str]) -> frozenset[str]:
+    return frozenset(name for name in listed if name.startswith(SWEPT))
+
+
+def _parsed(data: bytes, name: str) -> Index | Mark:
+    return decode(data, name) if is_mark(name) else Index(data, name)
+
+
+class _Gone(EnvironmentFailed):
+    """An index that was listed is not there."""
+
+
 class Remote:
     """A remote called `name`; `cache` is the local folder for what is known of it."""
 
@@ -47,53 +75,61 @@ class Remote:
         self.name = name
         self.door = door
         self.cache = cache
+        self._refuses: bool | None = None
 
     # what is there
 
-    def known(self, *, condemned: bool = False) -> Known:
+    def known(self, *, condemned: bool = False, damaged: list[str] | None = None) -> Known:
         """Return what the indexes say: one listing, and those that are not cached are read.
 
         What is condemned is left out, unless asked for: it is there, and may be gone tomorrow.
+        What a damaged index says does not count; with `damaged` its name goes there.
 
         Raises:
             InputError: when it is of a newer format.
-            Damaged: when an index holds other bytes than its name says.
+            Damaged: when an index holds other bytes than its name says, without `damaged`.
         """
-        notes = self.notes()
-        hidden = {} if condemned else ages(notes.marks.values(), notes.indexes)
+        notes = self.notes(damaged)
+        if condemned:
+            return Known(notes.indexes, sweeps=notes.sweeps)
+        for name in filter(is_mark, damaged or ()):
+            raise damaged_index(name)  # what it condemns is not known
+        hidden = ages(notes.marks.values(), notes.indexes)
         return Known(notes.indexes, hidden.keys(), notes.sweeps)
 
-    def notes(self) -> Notes:
+    def notes(self, damaged: list[str] | None = None) -> Notes:
         """Return what stands in the folder of the indexes.
 
         Raises:
             InputError, Damaged: as `known`.
         """
+        try:
+            return self._notes(damaged)
+        except _Gone:  # somebody tidies up there, or the listing was old or changed on the way
+            return self._notes(damaged)
+
+    def _notes(self, damaged: list[str] | None) -> Notes:
         listed = self.listed()
         names = {name for name in listed if is_oid(name) or is_mark(name)}
         cached = self.cached()
         if not names or names - cached:
             self.check_format()
-        indexes: dict[str, Index] = {}
-        marks: dict[str, Mark] = {}
-
-        def take(name: str, data: bytes) -> None:
-            if is_mark(name):
-                marks[name] = decode(data, name)
+        found = {name: note for name in names & cached if (note := self._load(name))}
+        lacking = sorted(names - found.keys())
+        for name, data, note in parallel(self._fetch, lacking, self.door.jobs, self.door.stop):
+            if note is not None:
+                found[name] = note
+                self._keep(name, data)
+            elif damaged is None:
+                raise damaged_index(name)
             else:
-                indexes[name] = Index(data, name)
-
-        for name in sorted(names & cached):
-            with contextlib.suppress(FileNotFoundError, Damaged):  # it is only a copy
-                take(name, self._load(name))
-        lacking = sorted(names - indexes.keys() - marks.keys())
-        for name, data in parallel(self._fetch, lacking, self.door.jobs):
-            take(name, data)
-            self._keep(name, data)
+                damaged.append(name)
         for name in cached - names:
             files.remove_quietly(os.path.join(self.cache, INDEXES, name))
-        sweeps = frozenset(name for name in listed if name.startswith(SWEPT))
+        sweeps = _sweeps(listed)
         self._note_sweeps(sweeps)
+        indexes = {name: note for name, note in sorted(found.items()) if isinstance(note, Index)}
+        marks = {name: note for name, note in sorted(found.items()) if isinstance(note, Mark)}
         return Notes(indexes, marks, sweeps)
 
     def _note_sweeps(self, sweeps: frozenset[str]) -> None:
@@ -109,6 +145,10 @@ class Remote:
             files.remove_quietly(os.path.join(self.cache, ACTIONS))
             files.write_atomic(place, text, flush=False)
 
+    def sweeps(self) -> frozenset[str]:
+        """Return what tells one gc of the remote from the next."""
+        return _sweeps(self.listed())
+
     def listed(self) -> list[str]:
         """Return the names of all files beside the indexes."""
         return [found.path.rpartition("/")[2] for found in self.door.files(INDEXES)]
@@ -119,10 +159,13 @@ class Remote:
         Raises:
             InputError: when it is of a newer format, or something else.
         """
-        try:
-            data = self.door.read(MARKER)
-        except FileNotFoundError:
-            return False
+        for _ in range(2):  # a byte may have been changed on the way
+            try:
+                data = self.door.read(MARKER)
+            except FileNotFoundError:
+                return False
+            if data == _MARK:
+                return True
         try:
             value = parse_json(data, source=MARKER)
             right = value["format"] == FORMAT and value["oid"] == ALGORITHM
@@ -140,15 +183,26 @@ class Remote:
             return set()
         return {name for name in found if is_oid(name) or is_mark(name)}
 
-    def _load(self, name: str) -> bytes:
-        with open(os.path.join(self.cache, INDEXES, name), "rb") as stream:
-            return stream.read()
-
-    def _fetch(self, name: str) -> tuple[str, bytes]:
+    def _load(self, name: str) -> Index | Mark | None:
         try:
-            return name, self.door.read(f"{INDEXES}/{name}")
+            with open(os.path.join(self.cache, INDEXES, name), "rb") as stream:
+                return _parsed(stream.read(), name)
+        except (FileNotFoundError, Damaged):  # it is only a copy
+            return None
+
+    def _fetch(self, name: str) -> tuple[str, bytes, Index | Mark | None]:
+        """Read an index; what comes wrong is asked for once more, and None then."""
+        data = b""
+        try:
+            for _ in range(2):
+                data = self.door.read(f"{INDEXES}/{name}")
+                try:
+                    return name, data, _parsed(data, name)
+                except Damaged:
+                    continue
+            return name, data, None
         except FileNotFoundError:
-            raise EnvironmentFailed(
+            raise _Gone(
                 f"index {name[:12]} of the remote {self.name} went away meanwhile",
                 hint="the same command again",
             ) from None
@@ -166,10 +220,10 @@ class Remote:
     def prepare(self, repository: str, about: Mapping[str, Any]) -> None:
         """Make the remote one of mlx and name the repository there, before its first object."""
         if not self.check_format():
-            self.door.write(MARKER, canonical({"format": FORMAT, "oid": ALGORITHM}) + b"\n")
+            self.write(MARKER, _MARK)
         note = f"{REPOS}/{repository}"
         if self.door.size(note) is None:
-            self.door.write(note, canonical({"format": FORMAT, **about}) + b"\n")
+            self.write(note, canonical({"format": FORMAT, **about}) + b"\n")
 
     def publish(self, spots: list[Spot]) -> Oid:
         """Write an index of objects that are there for certain; from now on others see them."""
@@ -179,9 +233,79 @@ class Remote:
         return name
 
     def write(self, path: str, data: bytes) -> None:
-        """Write a file, and be sure that it arrived."""
-        self.door.write(path, data)
-        self.confirm(path, len(data))
+        """Write a file, and be sure that it arrived: what is not vouched for is read back.
+
+        Raises:
+            EnvironmentFailed: when it did not, or with other bytes, twice.
+        """
+        for _ in range(2):
+            vouched = self.door.write(path, data)
+            self.confirm(path, len(data))
+            if vouched or self.refuses or self.door.read_range(path, 0, len(data)) == data:
+                return
+        raise self._otherwise(path)
+
+    def has_file(self, path: str, data: bytes) -> bool:
+        """Say whether a file is there with these bytes."""
+        return self.door.size(path) == len(data) and (
+            self.door.read_range(path, 0, len(data)) == data
+        )
+
+    def send(
+        self, source: str, oid: Oid, size: int, advance: Callable[[int], None] = untold
+    ) -> None:
+        """Write the blob in the local file `source` as a file of its own, as `write` does.
+
+        Raises:
+            Damaged: when it is not `oid`.
+            FileNotFoundError: when `source` is not there.
+        """
+        path = object_file(oid)
+        for _ in range(2):
+            vouched = self.door.send(path, source, oid, advance)
+            self.confirm(path, size)
+            if vouched or self.refuses or self.holds(oid, size):
+                return
+            if reading.read_content(source).oid != oid:
+                raise damaged("blob", oid)
+            advance = untold  # it has been counted
+        raise self._otherwise(path)
+
+    def holds(self, oid: Oid, size: int) -> bool:
+        """Read a large blob, and say whether it is there with the right bytes."""
+        path = object_file(oid)
+        hasher = blob_hasher(PIECE)
+        try:
+            for start in range(0, size, PIECE):
+                hasher.update(self.door.read_range(path, start, min(size, start + PIECE)))
+        except FileNotFoundError:
+            return False
+        return hasher.hexdigest() == oid
+
+    @property
+    def refuses(self) -> bool:
+        """Whether this remote is known to refuse other bytes than were sent."""
+        if self._refuses is None:
+            try:
+                with open(os.path.join(self.cache, CHECKED), "rb") as stream:
+                    noted = parse_json(stream.read(), source=CHECKED)
+                self._refuses = noted == {"place": self.door.place, "refuses": True}
+            except (FileNotFoundError, MlxError):
+                self._refuses = False
+        return self._refuses
+
+    def check(self, path: str) -> bool:
+        """Try whether this remote refuses other bytes than were sent, and note the answer here."""
+        self._refuses = self.door.refuses_other_bytes(path)
+        noted = {"place": self.door.place, "refuses": self._refuses}
+        files.write_atomic(self._place(CHECKED), canonical(noted) + b"\n", flush=False)
+        return self._refuses
+
+    def _otherwise(self, path: str) -> EnvironmentFailed:
+        return EnvironmentFailed(
+            f"{path} arrived on the remote {self.name} with other bytes than were sent, twice",
+            hint="something between here and there changes them: it is not said to be pushed",
+        )
 
     def confirm(self, path: str, size: int) -> None:
         """Check that a file is there in its full size.
@@ -199,10 +323,10 @@ class Remote:
 
     # what a push that was cut off has sent
 
-    def note_sent(self, pack: str, spots: list[Spot]) -> None:
-        """Note that a pack arrived which no index names yet."""
+    def note_sent(self, spots: list[Spot]) -> None:
+        """Note that a pack, or a large object, arrived which no index names yet."""
         name, data = encode(spots)
-        place = self._place("sent", f"{pack}.{name}")
+        place = self._place("sent", f"{spots[0].pack or spots[0].key[1:].hex()}.{name}")
         files.write_atomic(place, data, flush=False)
 
     def sent(self) -> list[Spot]:
@@ -210,14 +334,15 @@ class Remote:
         folder = os.path.join(self.cache, "sent")
         spots: list[Spot] = []
         for file in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-            pack, _, name = file.partition(".")
+            name = file.partition(".")[2]
             try:
                 with open(os.path.join(folder, file), "rb") as stream:
                     index = Index(stream.read(), name)
             except Damaged:
                 continue
-            if is_oid(pack) and self.door.size(pack_file(pack)) is not None:
-                spots += [index.spot(row) for row in range(index.count)]
+            noted = [index.spot(row) for row in range(index.count)]
+            if noted and self.door.size(file_of(noted[0])) is not None:
+                spots += noted
         return spots
 
     def forget_sent(self) -> None:

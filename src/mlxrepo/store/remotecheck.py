@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mlxrepo.errors import Damaged
-from mlxrepo.hashing import blob_hasher, is_oid
+from mlxrepo.hashing import is_oid
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.store import condemned
 from mlxrepo.store.condemned import is_mark
 from mlxrepo.store.contents import contents
-from mlxrepo.store.incoming import PART
-from mlxrepo.store.remote import INDEXES, OBJECTS, PACKS, Remote, object_file
+from mlxrepo.store.remote import INDEXES, OBJECTS, PACKS, Remote, file_of
 from mlxrepo.store.remoteindex import PACKED, WHOLE, Index, Known, Spot
-from mlxrepo.store.remoteplan import file_of, rows
+from mlxrepo.store.remoteplan import rows
 from mlxrepo.store.survey import TREE, named, oid_in
 
 OTHER = "holds other bytes than its name says"
@@ -114,16 +113,14 @@ def _read_all(
     known = Known(state.indexes)
     for spot, found in contents(remote, [s for s in spots if s.form == PACKED], jobs=jobs):
         if found is None:
-            state.flaws.append(
-                Flaw(file_of(spot), "holds other bytes than its name says", spot.key)
-            )
+            state.flaws.append(Flaw(file_of(spot), OTHER, spot.key))
         elif spot.closed and spot.key[:1] == TREE:
             state.flaws += _unclosed(spot, found, known)
         state.read += spot.size
         progress.advance(spot.size)
     for spot in spots:
         if spot.form == WHOLE:
-            if not is_whole(remote, spot):
+            if not remote.holds(oid_in(spot.key), spot.size):
                 state.flaws.append(Flaw(file_of(spot), OTHER, spot.key))
             state.read += spot.size
             progress.advance(spot.size)
@@ -136,19 +133,6 @@ def _unclosed(spot: Spot, tree: bytes, known: Known) -> Iterator[Flaw]:
     if lacking:
         why = f"lacks {len(lacking)} objects of folder {oid_in(spot.key)[:12]}, and says it has all"
         yield Flaw(file_of(spot), why)
-
-
-def is_whole(remote: Remote, spot: Spot) -> bool:
-    """Say whether a large object on a remote is what its name says; it is read."""
-    oid = oid_in(spot.key)
-    hasher = blob_hasher(PART)
-    try:
-        for start in range(0, spot.size, PART):
-            end = min(spot.size, start + PART)
-            hasher.update(remote.door.read_range(object_file(oid), start, end))
-    except FileNotFoundError:
-        return False
-    return hasher.hexdigest() == oid
 
 
 def forget_bad(remote: Remote, state: RemoteState) -> None:

@@ -20,10 +20,10 @@ from mlxrepo.store.door import Found
 from mlxrepo.store.intent import Intent
 from mlxrepo.store.parallel import parallel
 from mlxrepo.store.push import PACK_OBJECTS, PACK_SIZE
-from mlxrepo.store.remote import ACTIONS, INDEXES, OBJECTS, PACKS, SWEPT, Remote, pack_file
+from mlxrepo.store.remote import ACTIONS, INDEXES, OBJECTS, PACKS, SWEPT, Remote, file_of, pack_file
 from mlxrepo.store.remoteindex import Index, Spot
 from mlxrepo.store.remotepack import Made, make
-from mlxrepo.store.remoteplan import Plan, Seen, file_of, rows
+from mlxrepo.store.remoteplan import Plan, Seen, rows
 from mlxrepo.store.survey import oid_in
 
 ROWS = 500_000  # of one index that is written anew
@@ -98,7 +98,7 @@ def carry_out(
         _tidy(remote, seen, marks, new)
         failpoint("remote-gc.indexed")
         doomed = [file for file in plan.files if file not in spared]
-        for _ in parallel(remote.door.delete, doomed, jobs):
+        for _ in parallel(remote.door.delete, doomed, jobs, remote.door.stop):
             intent.beat()
             progress.advance()
             failpoint("remote-gc.removed")

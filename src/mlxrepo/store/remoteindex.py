@@ -69,7 +69,7 @@ class Index:
             InputError: when it is of a newer format.
         """
         if keyed_oid(INDEX_CONTEXT, data) != name:
-            raise Damaged(f"index {name[:12]} of the remote holds other bytes than its name says")
+            raise damaged_index(name)
         start = len(MAGIC) + LENGTH.size
         if data[:7] != MAGIC[:7] or len(data) < start:
             raise Damaged(f"index {name[:12]} of the remote is none")
@@ -159,6 +159,14 @@ class Known:
                     if key not in self._table or index.spot(row).closed:
                         self._table[key] = index
         return self._table
+
+
+def damaged_index(name: str) -> Damaged:
+    """Return the error for an index whose bytes have another name."""
+    return Damaged(
+        f"index {name[:12]} of the remote holds other bytes than its name says",
+        hint="push again from a clone that has the data, then delete that file of indexes/",
+    )
 
 
 def newer_format(what: str) -> InputError:

@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 from mlxrepo.store.condemned import Mark, ages
 from mlxrepo.store.pack import FOOTER, MAGIC, ROW
-from mlxrepo.store.remote import object_file, pack_file
+from mlxrepo.store.remote import file_of, pack_file
 from mlxrepo.store.remoteindex import PACKED, Index, Spot
-from mlxrepo.store.survey import oid_in
 
 INDEXES_MAX = 8  # more are merged into one
 SMALL_PACK = 1 << 20  # bytes
@@ -55,11 +54,6 @@ class Plan:
     def changes(self) -> bool:
         """Say whether there is anything to do on the remote."""
         return self.rewrites or bool(self.files)
-
-
-def file_of(spot: Spot) -> str:
-    """Return the file on a remote in which an object lies."""
-    return pack_file(spot.pack) if spot.form == PACKED else object_file(oid_in(spot.key))
 
 
 def rows(indexes: Iterable[Index]) -> list[Spot]:
