@@ -20,6 +20,7 @@ from mlxrepo.commands.status import (
     Status,
     status,
 )
+from mlxrepo.errors import InputError
 from mlxrepo.paths import display
 from mlxrepo.repo.repo import Repo
 
@@ -34,18 +35,34 @@ _COLORS = {"modified": "yellow", "deleted": "red", "not added": "yellow", STALE:
         ("mlx status", "the whole repository"),
         ("mlx status data/images train", "one path and one stage"),
         ("mlx status --exit-code", "1 when there is something to do, for a CI job"),
+        ("mlx status --unpushed", "what the remote lacks of what is recorded"),
     ],
 )
 @click.argument("targets", nargs=-1)
 @click.option("--exit-code", is_flag=True, help="Exit with 1 unless everything is clean.")
+@click.option("--unpushed", is_flag=True, help="Ask a remote what it lacks, instead.")
+@click.option("-r", "--remote", metavar="NAME", help="With --unpushed: which remote.")
 @click.pass_obj
-def command(screen: Screen, targets: tuple[str, ...], exit_code: bool) -> int:
+def command(
+    screen: Screen,
+    targets: tuple[str, ...],
+    exit_code: bool,
+    unpushed: bool,
+    remote: str | None,
+) -> int:
     """Show what differs from what is recorded.
 
-    Data is clean, modified, deleted or absent (recorded, but never in this worktree); stages are
-    up to date or stale, with the reason. Nothing is changed and nothing is run.
+    Data is clean, modified, deleted or absent (recorded, but never fetched here, or dropped);
+    stages are up to date or stale, with the reason. Nothing is changed and nothing is run.
+    --unpushed tells what mlx push would send; only then is a remote asked.
     """
+    if remote and not unpushed:
+        raise InputError("-r goes with --unpushed: nothing else asks a remote")
     with Repo.open(screen.cwd) as repo:
+        if unpushed:
+            from mlxrepo.cli.unpushed import show_unpushed
+
+            return show_unpushed(screen, repo, targets, remote, exit_code)
         bar = progress(screen)
         bar.start("looking")
         found = status(repo, targets, progress=bar)
