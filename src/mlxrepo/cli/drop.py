@@ -89,15 +89,7 @@ def command(
 
 
 def _show(screen: Screen, done: Dropped) -> None:
-    parts = [f"{units.size(done.freed.size)} in {units.count(done.freed.objects, 'object')}"]
-    parts += [f"{units.count(done.files, 'workspace file')}"] if done.files else []
-    remotes = ", ".join(done.remotes)
-    if not done.freed.objects and not done.files:
-        out("nothing to drop")
-    elif done.applied:
-        out(f"dropped {' and '.join(parts)}: all of it is on {remotes}, read back and hashed")
-    else:
-        out(f"would drop {' and '.join(parts)}, if it is right on {remotes} when it is read back")
+    out(_headline(done))
     for amount, why in (
         (done.shared, "other versions, paths, worktrees or repositories need them"),
         (done.busy, "a running mlx may need them"),
@@ -117,6 +109,17 @@ def _show(screen: Screen, done: Dropped) -> None:
         say(screen, "hint: mlx push, then again")
     elif done.files and done.applied:
         say(screen, "mlx pull brings it back")
+
+
+def _headline(done: Dropped) -> str:
+    files, remotes = units.count(done.files, "workspace file"), ", ".join(done.remotes)
+    if not done.freed.objects:
+        word = "removed" if done.applied else "would remove"
+        return f"{word} {files}; nothing of the store" if done.files else "nothing to drop"
+    what = _words(done.freed) + (f", and {files}" if done.files else "")
+    if done.applied:
+        return f"dropped {what}: read back from {remotes} and hashed before"
+    return f"would drop {what}, if it is right on {remotes} when it is read back"
 
 
 def _words(amount: Amount) -> str:

@@ -13,6 +13,7 @@ from mlxrepo.cli.screen import Screen
 from mlxrepo.commands.status import (
     ABSENT,
     CLEAN,
+    FETCHED,
     RUNNING,
     STALE,
     PathStatus,
@@ -107,7 +108,9 @@ def _show_path(screen: Screen, path: PathStatus) -> None:
     if counts and path.changes[0].path:
         line += f"  {counts}"
     if path.absent:
-        line += f"  {units.count(path.absent, 'file')} absent: mlx checkout {path.address}"
+        verb = "checkout" if path.origin == FETCHED else "pull"
+        files = units.count(path.absent, "file")
+        line += f"  {files} absent ({path.origin}; mlx {verb} {path.address} brings it)"
     out(line)
     inside = [change for change in path.changes if change.path]
     for change in inside if screen.verbose else inside[:SHOWN_CHANGES]:
@@ -131,6 +134,7 @@ def _document(found: Status) -> dict[str, Any]:
                 "name": path.address,
                 "state": path.state,
                 "absent": path.absent,
+                "origin": path.origin or None,
                 "changes": [render.change_json(change) for change in path.changes],
             }
             for path in found.paths

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlxrepo.errors import ObjectMissing
 from mlxrepo.paths import RepoPath, is_inside
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.declared import SECTIONS
+from mlxrepo.repo.dropped import FILE as DROPPED_FILE
+from mlxrepo.repo.dropped import read_dropped
 from mlxrepo.repo.observed import Tracked
 from mlxrepo.repo.placed import Placed
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.targets import not_recorded, parse_target, resolve_stages
 from mlxrepo.store.compare import Change, changes, presence, same
 from mlxrepo.store.snapshot import Scan
+from mlxrepo.store.subtree import find
 from mlxrepo.store.tree import Entry
 
 if TYPE_CHECKING:
@@ -27,13 +31,17 @@ ABSENT = "absent"
 UNRECORDED = "not added"
 STALE = "stale"
 RUNNING = "running"
+FETCHED = "in the store"
+DROPPED = "dropped here"
+NEVER = "never fetched here"
 UP_TO_DATE = "up-to-date"  # as in mlxrepo.pipeline.decide
 
 
 class PathStatus(NamedTuple):
-    """A tracked path. State is clean, modified, deleted, absent (never here) or "not added".
+    """A tracked path. State is clean, modified, deleted, absent or "not added".
 
-    `absent` counts recorded files that are not in this worktree by design.
+    `absent` counts recorded files that are not in this worktree by design; `origin` says why, and
+    what brings them: FETCHED (they are in the store), DROPPED or NEVER ("" where none is absent).
     """
 
     path: RepoPath
@@ -41,6 +49,7 @@ class PathStatus(NamedTuple):
     state: str
     changes: tuple[Change, ...] = ()
     absent: int = 0
+    origin: str = ""
 
 
 class StageStatus(NamedTuple):
@@ -82,7 +91,7 @@ def status(repo: Repo, targets: Sequence[str] = (), *, progress: Progress = SILE
     scan = repo.scan(progress=progress)
     placed = repo.placed
     paths = [
-        _path(scan, item, placed.get(item.path))
+        _with_origin(repo, item, _path(scan, item, placed.get(item.path)))
         for item in data
         if wanted is None or wanted.holds(item.path)
     ]
@@ -157,6 +166,21 @@ def _path(scan: Scan, item: Tracked, before: Entry | None) -> PathStatus:
         return PathStatus(item.path, item.address, CLEAN, absent=merged.absent)
     differ = tuple(changes(scan.tree, item.entry, merged.entry))
     return PathStatus(item.path, item.address, MODIFIED, differ, merged.absent)
+
+
+def _with_origin(repo: Repo, item: Tracked, found: PathStatus) -> PathStatus:
+    """Say why files are absent; the first that is not in the store decides."""
+    if not found.absent:
+        return found
+    if repo.store.is_whole(item.entry):
+        return found._replace(origin=FETCHED)
+    for path, oid in read_dropped(repo.worktree_file(DROPPED_FILE)).items():
+        if is_inside(path, item.path):
+            with suppress(ObjectMissing):
+                part = find(repo.store.tree, item.entry, path[len(item.path) + 1 :])
+                if part is not None and part.oid == oid:
+                    return found._replace(origin=DROPPED)
+    return found._replace(origin=NEVER)
 
 
 def _unrecorded(repo: Repo) -> list[PathStatus]:
