@@ -228,5 +228,5 @@ def _stage(report: StageReport, placed: Placed) -> StageStatus:
         for reason in report.reasons
     ]
     if never_here and all(never_here):
-        return StageStatus(report.stage, ABSENT, report.outcome, "its outs are not here yet")
+        return StageStatus(report.stage, ABSENT, report.outcome, "its outs are not here")
     return StageStatus(report.stage, STALE, report.outcome, report.why)
