@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
@@ -205,7 +206,15 @@ def _stages(repo: Repo, wanted: _Wanted | None, progress: Progress) -> list[Stag
     reports = preview(judge, graph, graph.needed(chosen))
     judge.save()
     placed = repo.placed
-    found = [_stage(report, placed) for report in reports if report.stage in chosen]
+    dropped = read_dropped(repo.worktree_file(DROPPED_FILE)).keys() - placed.keys()
+    away = {
+        stage.address
+        for path, (stage, _) in repo.declared.outs.items()
+        if path in dropped and not os.path.lexists(repo.full(path))
+    }
+    found = [
+        _stage(report, placed, report.stage in away) for report in reports if report.stage in chosen
+    ]
     return [_unless_running(repo, stage) for stage in found]
 
 
@@ -220,7 +229,10 @@ def _unless_running(repo: Repo, stage: StageStatus) -> StageStatus:
     return stage
 
 
-def _stage(report: StageReport, placed: Placed) -> StageStatus:
+def _stage(report: StageReport, placed: Placed, is_away: bool) -> StageStatus:
+    if report.outcome == UP_TO_DATE and is_away:
+        why = "its outs were dropped here; mlx pull brings them"
+        return StageStatus(report.stage, ABSENT, report.outcome, why)
     if report.outcome == UP_TO_DATE:
         return StageStatus(report.stage, UP_TO_DATE, report.outcome, report.why)
     never_here = [
