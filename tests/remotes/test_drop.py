@@ -306,6 +306,27 @@ def test_a_dropped_out_is_recorded_and_its_stage_up_to_date(project: Project, fo
     assert project.path("big.bin").read_bytes() == before
 
 
+def test_a_stage_that_has_to_run_asks_for_what_was_dropped(project: Project, folder: Spot) -> None:
+    grow = "{cmd: echo x >> log.txt, outs: [{log.txt: {persist: true}}]}"
+    make = "{cmd: echo 1 > one.txt, outs: [one.txt]}"
+    read = "{cmd: wc -c < one.txt > two.txt, deps: [one.txt], outs: [two.txt]}"
+    text = f"stages:\n  grow: {grow}\n  make: {make}\n  read: {read}\n"
+    project.write("mlx.yaml", text)
+    assert project.mlx("repro").returncode == 0
+    project.commit()
+    shared(project, folder)
+    project.do(drop, ["grow", "make"])
+    done = project.mlx("repro")
+    assert "nothing to do: 3 stages up to date" in done.stdout + done.stderr
+    project.write("mlx.yaml", text.replace("echo x", "echo y").replace("wc -c", "wc"))
+    for stage, path in (("grow", "log.txt"), ("read", "one.txt")):
+        done = project.mlx("repro", stage)
+        assert (done.returncode, f"mlx pull {path}" in done.stderr) == (3, True), done.stderr
+    assert project.mlx("pull").returncode == 0
+    assert project.mlx("repro").returncode == 0
+    assert project.read("log.txt") == "x\ny\n"
+
+
 def test_a_drop_can_be_killed_at_any_durable_step(
     filled: Project, folder: Spot, killer: Killer, tmp_path: Path
 ) -> None:
