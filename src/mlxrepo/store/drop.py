@@ -20,7 +20,7 @@ from mlxrepo.store.objects import Store
 from mlxrepo.store.reach import key_of
 from mlxrepo.store.tree import Entry, check_depth
 
-WORTH = 0.1  # a pack is written anew for the tenth part of what is needed of it
+WORTH = 0.05  # dead bytes for each byte of a pack that has to be copied
 
 
 class _AllBut:
