@@ -93,18 +93,24 @@ def drop(
     default = chosen(repo, remote).name
     names = [default]
     names += sorted(named_remotes(repo) - {default}) if remote is None else []
-    if older_than is not None:
-        parts = narrowed(repo, targets, Versions(repo).older(time.time() - older_than))
-    elif keep_last is not None:
-        parts = narrowed(repo, targets, Versions(repo).beyond(keep_last))
-    else:
-        parts = recorded(repo, targets, Scope())
+    parts = _parts(repo, targets, older_than, keep_last)
     by_remote = {name: split(repo, parts, name, undeclared=name == default) for name in names}
     tops = {item.path for items in by_remote.values() for item in items}
     is_about_here = older_than is None and not keep_last and not dry_run
     claim = repo.claims("mlx drop").wait(tops, progress.note) if tops and is_about_here else None
     with claim or nullcontext():
         return _Drop(repo, parts, by_remote, jobs, progress).run(dry_run=dry_run)
+
+
+def _parts(
+    repo: Repo, targets: Sequence[str], older_than: float | None, keep_last: int | None
+) -> list[Wanted]:
+    """Return what is meant: the present version, or old ones."""
+    if older_than is not None:
+        return narrowed(repo, targets, Versions(repo).older(time.time() - older_than))
+    if keep_last is not None:
+        return narrowed(repo, targets, Versions(repo).beyond(keep_last))
+    return recorded(repo, targets, Scope())
 
 
 @dataclass

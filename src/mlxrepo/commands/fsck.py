@@ -112,12 +112,9 @@ def fsck(
         needed, unknown = needed + others, unknown or why
     state = _look(repo, needed, targets, data=data, sample=sample, progress=progress)
     afar = Afar(repo, progress)
-    if not repair:
-        findings, folder = _findings(state.faults, state.lost), None
-    elif dry_run:
-        findings, folder = _foreseen(repo, state, afar), None
-    else:
-        findings, folder = _mended(repo, state, afar)
+    findings, folder = _findings(state.faults, state.lost), None
+    if repair:
+        findings, folder = (_foreseen if dry_run else _mended)(repo, state, afar)
     return Checked(
         findings,
         state.tally.objects,
@@ -232,11 +229,11 @@ def _findings(faults: Iterable[Fault], losses: Losses) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _foreseen(repo: Repo, state: _State, afar: Afar) -> tuple[Finding, ...]:
+def _foreseen(repo: Repo, state: _State, afar: Afar) -> tuple[tuple[Finding, ...], str | None]:
     lost = state.lost
     sources = foresee(repo, state.faults, lost, afar)
     end = _End(repo.root, lost.keys() - sources.keys(), sources, state.inventory)
-    return tuple(end.of(item) for item in _findings(state.faults, lost))
+    return tuple(end.of(item) for item in _findings(state.faults, lost)), None
 
 
 def _mended(repo: Repo, state: _State, afar: Afar) -> tuple[tuple[Finding, ...], str | None]:
