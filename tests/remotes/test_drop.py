@@ -169,7 +169,7 @@ def test_what_another_path_needs_stays(filled: Project, folder: Spot) -> None:
     assert filled.path("copy.bin").stat().st_size == LARGE
 
 
-def test_what_another_worktree_or_repository_has_stays(filled: Project, folder: Spot) -> None:
+def test_what_another_worktree_has_stays(filled: Project, folder: Spot) -> None:
     shared(filled, folder)
     other = filled.worktree("other")
     other.do(checkout)
@@ -181,6 +181,50 @@ def test_what_another_worktree_or_repository_has_stays(filled: Project, folder: 
     filled.do(checkout)
     filled.git("worktree", "remove", "--force", str(other.root))
     assert filled.do(drop, ["data"]).freed.objects == 41
+
+
+def test_what_another_repository_of_the_store_needs_stays(filled: Project, folder: Spot) -> None:
+    shared(filled, folder)
+    other = Project(filled.root.parent / "other")
+    filled.git("clone", "--quiet", str(filled.root), str(other.root))
+    other.git("config", "mlx.store", str(store_of(filled)))
+    other.do(checkout)
+    done = filled.do(drop, ["data"])
+    assert (done.freed.objects, done.shared.objects) == (0, 41)
+    other.path("data/large.bin").unlink()
+    other.do(checkout)
+    assert len(other.files("data")) == 41
+
+
+def test_what_a_running_mlx_relies_on_stays(filled: Project, folder: Spot) -> None:
+    shared(filled, folder)
+    with filled.repo() as repo:
+        (item,) = repo.observed.tracked()
+        assert repo.store.pin(item.entry)
+        assert filled.mlx("drop", "data").returncode == 0
+        assert filled.files("data") == {}
+        repo.store.refresh()
+        assert repo.store.is_whole(item.entry)
+    assert filled.do(drop, ["data"]).freed.objects == 41
+
+
+@pytest.mark.parametrize("link", ["hardlink", "symlink"])
+def test_links_into_the_store_go_too(project: Project, folder: Spot, link: str) -> None:
+    project.git("config", "mlx.link", link)
+    for number in range(3):
+        project.write(f"data/{number}.bin", os.urandom(2 << 20))
+    project.path("data/name").symlink_to("1.bin")
+    project.do(add, ["data"])
+    project.mlx("checkout", "--relink")
+    project.commit()
+    shared(project, folder)
+    before = [project.path(f"data/{number}.bin").read_bytes() for number in range(3)]
+    done = project.do(drop, ["data"])
+    assert (done.freed.objects, done.files, done.unproven) == (4, 4, ())
+    assert not project.path("data").exists()
+    bring(project)
+    assert os.readlink(project.path("data/name")) == "1.bin"
+    assert [project.path(f"data/{number}.bin").read_bytes() for number in range(3)] == before
 
 
 def test_everything_wants_a_yes(filled: Project, folder: Spot) -> None:

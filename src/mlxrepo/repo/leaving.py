@@ -56,7 +56,7 @@ def _leaving(repo: Repo, scan: Scan, placed: Placed, item: Wanted) -> Leaving | 
     merged = presence(scan.tree, scan.put_tree, here, before, entry)
     lost = [c.path for c in changes(scan.tree, entry, merged.entry) if c.word != "added"]
     if lost:
-        more = f", and so are {len(lost) - 1} more files" if len(lost) > 1 else ""
+        more = f", nor are {len(lost) - 1} more files" if len(lost) > 1 else ""
         raise Refused(
             f"{display(join(full, lost[0]))} is not as it is recorded{more}: nothing was dropped",
             hint=f"mlx status {repo.place.word(full)}, then mlx add or mlx checkout",
