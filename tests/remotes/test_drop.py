@@ -314,6 +314,23 @@ def test_no_version_at_all_is_kept_when_nought_are_asked_for(versions: Project) 
     assert left(versions) == [4]
 
 
+def test_a_part_of_old_versions_goes_where_some_were_never_here(
+    filled: Project, folder: Spot
+) -> None:
+    filled.write("data/a/0.bin", os.urandom(2 << 20))
+    filled.do(add, ["data"])
+    filled.commit()
+    shared(filled, folder)
+    other = Project(filled.root.parent / "clone")
+    filled.git("clone", "--quiet", str(filled.root), str(other.root))
+    folder.configure(other)
+    bring(other)
+    assert gone(other, "data/a", keep_last=1).freed.objects == 0  # it has the last version only
+    done = gone(filled, "data/a", keep_last=1)
+    assert (done.freed.objects, done.wedged.objects, done.files) == (0, 1, 0)  # in a pack
+    assert gone(other, "data/a", keep_last=0).freed.objects == 20
+
+
 def test_an_age_is_a_number_with_its_unit(versions: Project) -> None:
     assert versions.mlx("drop", "--older-than", "15").returncode == 2
     done = versions.mlx("drop", "--older-than", "15d", "--json")
@@ -393,3 +410,18 @@ def test_a_drop_can_be_killed_at_any_durable_step(
     else:
         raise AssertionError("it never came to its end")
     assert step > 5
+
+
+def test_status_says_why_something_is_absent(filled: Project, folder: Spot) -> None:
+    shared(filled, folder)
+    other = Project(filled.root.parent / "clone")
+    filled.git("clone", "--quiet", str(filled.root), str(other.root))
+    folder.configure(other)
+    assert state(other) == ("absent", 41, "never fetched here")
+    assert "mlx pull data:dataset brings it" in other.mlx("status").stdout
+    other.do(fetch)
+    assert state(other) == ("absent", 41, "in the store")
+    assert "mlx checkout data:dataset brings it" in other.mlx("status").stdout
+    other.do(checkout)
+    other.do(drop, ["data/a"])
+    assert state(other) == ("clean", 20, "dropped here")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Collection, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 
 from mlxrepo import files
-from mlxrepo.errors import InputError
+from mlxrepo.errors import InputError, ObjectMissing
 from mlxrepo.paths import RepoPath
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.dropped import FILE, note_dropped
@@ -191,8 +191,9 @@ class _Drop:
         for name, items in self._by_remote.items():
             for item in items:
                 below: dict[bytes, tuple[int, str]] = {}
-                if part := item.part(self._repo.store.tree):
-                    store_drop.files_below(self._repo.store, part, item.full, below)
+                with suppress(ObjectMissing):  # its listing was never fetched: it is not here
+                    if part := item.part(self._repo.store.tree):
+                        store_drop.files_below(self._repo.store, part, item.full, below)
                 for key, (size, path) in below.items():
                     if key not in found.sizes:
                         found.sizes[key], found.paths[key] = size, path
