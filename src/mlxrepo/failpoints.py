@@ -34,6 +34,9 @@ FAILPOINTS = (
     "gc.repacked",
     "gc.moved",
     "gc.brought-back",
+    "drop.noted",
+    "drop.cleared",
+    "drop.removed",
 )
 _FAILPOINT, _, _HIT = os.environ.get("MLXREPO_FAILPOINT", "").partition(":")
 _hits_left = int(_HIT or 1)

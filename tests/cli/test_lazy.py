@@ -96,7 +96,6 @@ def test_a_folder_that_is_not_there_is_named(
         (["remove", "x"], "use `mlx rm`"),
         (["move", "a", "b"], "use `mlx mv`"),
         (["exp", "run"], "use `mlx repro`, and commit what it made with git"),
-        (["drop"], "`mlx drop` is not available in this version"),
         (["purge"], "`mlx purge` is not available in this version"),
         (["qqqq"], "see `mlx -h`"),
     ],

@@ -69,7 +69,8 @@ def command(
     Names what is damaged or missing, and which artifacts and commits need it, in every repository
     that uses the store; exits with 1 then, and with 3 where not all of them can be asked. Damaged
     files are never thrown away: a repair moves them to quarantine/ in the store. Good copies are
-    taken from the store, its trash, and the files of all worktrees.
+    taken from the store, its trash, the files of all worktrees, and then from all remotes. What was
+    never fetched, or dropped, is counted and no damage.
     """
     with Repo.open(screen.cwd) as repo:
         found = fsck(
@@ -101,6 +102,10 @@ def _show(screen: Screen, found: Checked, store: str) -> None:
         say(screen, f"and {len(found.findings) - len(shown)} more (-v or --json lists all)")
     read = f"{units.count(found.objects, 'object')} read, {units.size(found.bytes)}"
     out(f"{_verdict(found)} ({read})")
+    if found.absent:
+        out(f"{units.count(found.absent, 'object')} not here (never fetched or dropped)")
+    for why in found.unreached:
+        warn(screen, f"a remote could not be asked: {why}")
     if found.quarantine:
         say(screen, f"what was damaged is in {display(store)}/{found.quarantine}")
     if not found.sound and not any(finding.outcome for finding in found.findings):
@@ -168,6 +173,8 @@ def _document(found: Checked) -> dict[str, object]:
         "bytes": found.bytes,
         "resumed": bool(found.noted),
         "unknown": found.unknown or None,
+        "absent": found.absent,
+        "unreached": list(found.unreached),
         "quarantine": found.quarantine,
     }
 

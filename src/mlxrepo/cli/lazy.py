@@ -53,6 +53,7 @@ COMMANDS: dict[str, Verb] = {
     "push": Verb("mlxrepo.cli.push", "Send data to a remote", SHARE),
     "fetch": Verb("mlxrepo.cli.fetch", "Get data from a remote into the store", SHARE),
     "pull": Verb("mlxrepo.cli.pull", "Get data from a remote into the workspace", SHARE),
+    "drop": Verb("mlxrepo.cli.drop", "Free local copies of what a remote has", SHARE),
     "remote": Verb("mlxrepo.cli.remote", "Say where data is shared", SHARE),
     "gc": Verb("mlxrepo.cli.gc", "Free the space of what nothing needs", STORE),
     "du": Verb("mlxrepo.cli.du", "Show what uses the space of the store", STORE),

@@ -13,6 +13,7 @@ from mlxrepo.cli.screen import Screen
 from mlxrepo.commands.status import (
     ABSENT,
     CLEAN,
+    FETCHED,
     RUNNING,
     STALE,
     PathStatus,
@@ -20,6 +21,7 @@ from mlxrepo.commands.status import (
     Status,
     status,
 )
+from mlxrepo.errors import InputError
 from mlxrepo.paths import display
 from mlxrepo.repo.repo import Repo
 
@@ -34,18 +36,34 @@ _COLORS = {"modified": "yellow", "deleted": "red", "not added": "yellow", STALE:
         ("mlx status", "the whole repository"),
         ("mlx status data/images train", "one path and one stage"),
         ("mlx status --exit-code", "1 when there is something to do, for a CI job"),
+        ("mlx status --unpushed", "what the remote lacks of what is recorded"),
     ],
 )
 @click.argument("targets", nargs=-1)
 @click.option("--exit-code", is_flag=True, help="Exit with 1 unless everything is clean.")
+@click.option("--unpushed", is_flag=True, help="Ask a remote what it lacks, instead.")
+@click.option("-r", "--remote", metavar="NAME", help="With --unpushed: which remote.")
 @click.pass_obj
-def command(screen: Screen, targets: tuple[str, ...], exit_code: bool) -> int:
+def command(
+    screen: Screen,
+    targets: tuple[str, ...],
+    exit_code: bool,
+    unpushed: bool,
+    remote: str | None,
+) -> int:
     """Show what differs from what is recorded.
 
-    Data is clean, modified, deleted or absent (recorded, but never in this worktree); stages are
-    up to date or stale, with the reason. Nothing is changed and nothing is run.
+    Data is clean, modified, deleted or absent (recorded, but never fetched here, or dropped);
+    stages are up to date or stale, with the reason. Nothing is changed and nothing is run.
+    --unpushed tells what mlx push would send; only then is a remote asked.
     """
+    if remote and not unpushed:
+        raise InputError("-r goes with --unpushed: nothing else asks a remote")
     with Repo.open(screen.cwd) as repo:
+        if unpushed:
+            from mlxrepo.cli.unpushed import show_unpushed
+
+            return show_unpushed(screen, repo, targets, remote, exit_code)
         bar = progress(screen)
         bar.start("looking")
         found = status(repo, targets, progress=bar)
@@ -90,7 +108,9 @@ def _show_path(screen: Screen, path: PathStatus) -> None:
     if counts and path.changes[0].path:
         line += f"  {counts}"
     if path.absent:
-        line += f"  {units.count(path.absent, 'file')} absent: mlx checkout {path.address}"
+        verb = "checkout" if path.origin == FETCHED else "pull"
+        files = units.count(path.absent, "file")
+        line += f"  {files} absent ({path.origin}; mlx {verb} {path.address} brings it)"
     out(line)
     inside = [change for change in path.changes if change.path]
     for change in inside if screen.verbose else inside[:SHOWN_CHANGES]:
@@ -114,6 +134,7 @@ def _document(found: Status) -> dict[str, Any]:
                 "name": path.address,
                 "state": path.state,
                 "absent": path.absent,
+                "origin": path.origin or None,
                 "changes": [render.change_json(change) for change in path.changes],
             }
             for path in found.paths

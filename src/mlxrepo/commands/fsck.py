@@ -11,9 +11,10 @@ from mlxrepo.errors import CannotDecide, MlxError
 from mlxrepo.hashing import Oid
 from mlxrepo.paths import display
 from mlxrepo.progress import SILENT, Progress
+from mlxrepo.repo.afar import Afar
 from mlxrepo.repo.losses import Losses, Need, look, narrowed, needed_roots
 from mlxrepo.repo.registered import registered
-from mlxrepo.repo.repair import Repair, Sources, foresee
+from mlxrepo.repo.repair import Absence, Repair, Sources, foresee
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.roots import Root, asked
 from mlxrepo.repo.targets import resolve_tracked
@@ -55,7 +56,8 @@ class Checked:
 
     `objects` and `bytes` were read; `noted` parts of the store had been found good by an earlier
     check that was stopped. `unknown` says why it is not known what all is needed ("": it is).
-    `quarantine` is where damaged files are now.
+    `quarantine` is where damaged files are now. `absent` objects are needed and not here because
+    they were never fetched, or dropped; `unreached` says of remotes why they could not be asked.
     """
 
     findings: tuple[Finding, ...]
@@ -65,6 +67,8 @@ class Checked:
     unknown: str = ""
     quarantine: str | None = None
     mended: bool = False
+    absent: int = 0
+    unreached: tuple[str, ...] = ()
 
     @property
     def sound(self) -> bool:
@@ -90,7 +94,8 @@ def fsck(
 
     Structure is always checked: tables of packs, trees, and that everything needed is there with
     its size. With `data` every object is read, with `sample` that many per cent of them. With
-    `repair` damaged files go to the quarantine and good copies are put in their place.
+    `repair` damaged files go to the quarantine and good copies are put in their place, from all
+    remotes in turn where nothing here has one.
 
     Raises:
         InputError: when a target means nothing that is recorded, or a newer mlx wrote the store.
@@ -106,12 +111,10 @@ def fsck(
         others, why = _needed_elsewhere(repo)
         needed, unknown = needed + others, unknown or why
     state = _look(repo, needed, targets, data=data, sample=sample, progress=progress)
-    if not repair:
-        findings, folder = _findings(state.faults, state.losses), None
-    elif dry_run:
-        findings, folder = _foreseen(repo, state), None
-    else:
-        findings, folder = _mended(repo, state)
+    afar = Afar(repo, progress)
+    findings, folder = _findings(state.faults, state.lost), None
+    if repair:
+        findings, folder = (_foreseen if dry_run else _mended)(repo, state, afar)
     return Checked(
         findings,
         state.tally.objects,
@@ -120,6 +123,8 @@ def fsck(
         unknown,
         folder,
         mended=repair and not dry_run,
+        absent=len(state.losses) - len(state.lost),
+        unreached=tuple(f"{name}: {why}".lstrip(": ") for name, why in afar.unreached.items()),
     )
 
 
@@ -158,6 +163,12 @@ class _State(NamedTuple):
     tally: Tally
     faults: list[Fault]
     losses: Losses
+    absence: Absence
+
+    @property
+    def lost(self) -> Losses:
+        """Losses without what is only not here."""
+        return self.absence.lost(self.faults, self.losses)
 
 
 def _look(
@@ -181,7 +192,7 @@ def _look(
     inventory.note(tally.faults)
     seen = look(needed, inventory)
     faults = dict.fromkeys([*tally.faults, *inventory.damaged, *seen.faults])
-    return _State(needed, inventory, tally, list(faults), seen.losses)
+    return _State(needed, inventory, tally, list(faults), seen.losses, Absence.of(repo))
 
 
 # what is read
@@ -218,21 +229,22 @@ def _findings(faults: Iterable[Fault], losses: Losses) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _foreseen(repo: Repo, state: _State) -> tuple[Finding, ...]:
-    sources = foresee(repo, state.faults, state.losses)
-    left = state.losses.keys() - sources.keys()
-    end = _End(repo.root, left, sources, state.inventory)
-    return tuple(end.of(item) for item in _findings(state.faults, state.losses))
+def _foreseen(repo: Repo, state: _State, afar: Afar) -> tuple[tuple[Finding, ...], str | None]:
+    lost = state.lost
+    sources = foresee(repo, state.faults, lost, afar)
+    end = _End(repo.root, lost.keys() - sources.keys(), sources, state.inventory)
+    return tuple(end.of(item) for item in _findings(state.faults, lost)), None
 
 
-def _mended(repo: Repo, state: _State) -> tuple[tuple[Finding, ...], str | None]:
+def _mended(repo: Repo, state: _State, afar: Afar) -> tuple[tuple[Finding, ...], str | None]:
     """Repair; return the findings, also those that showed up on the way, and the quarantine."""
-    if not state.faults and not state.losses:
+    if not state.faults and not state.lost:
         return (), None
-    mend = Repair(repo, state.needed, state.faults, state.losses)
+    mend = Repair(repo, state.needed, state.faults, state.losses, afar, state.absence)
     mend.run()
     end = _End(repo.root, mend.left.keys(), mend.sources, mend.inventory)
-    findings = tuple(end.of(item) for item in _findings(mend.faults, mend.losses))
+    lost = state.absence.lost(mend.faults, mend.losses)
+    findings = tuple(end.of(item) for item in _findings(mend.faults, lost))
     return findings, mend.folder if mend.moved else None
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlxrepo.errors import ObjectMissing
 from mlxrepo.paths import RepoPath, is_inside
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.declared import SECTIONS
+from mlxrepo.repo.dropped import FILE as DROPPED_FILE
+from mlxrepo.repo.dropped import read_dropped
 from mlxrepo.repo.observed import Tracked
 from mlxrepo.repo.placed import Placed
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.targets import not_recorded, parse_target, resolve_stages
 from mlxrepo.store.compare import Change, changes, presence, same
 from mlxrepo.store.snapshot import Scan
+from mlxrepo.store.subtree import find
 from mlxrepo.store.tree import Entry
 
 if TYPE_CHECKING:
@@ -27,13 +32,17 @@ ABSENT = "absent"
 UNRECORDED = "not added"
 STALE = "stale"
 RUNNING = "running"
+FETCHED = "in the store"
+DROPPED = "dropped here"
+NEVER = "never fetched here"
 UP_TO_DATE = "up-to-date"  # as in mlxrepo.pipeline.decide
 
 
 class PathStatus(NamedTuple):
-    """A tracked path. State is clean, modified, deleted, absent (never here) or "not added".
+    """A tracked path. State is clean, modified, deleted, absent or "not added".
 
-    `absent` counts recorded files that are not in this worktree by design.
+    `absent` counts recorded files that are not in this worktree by design; `origin` says why, and
+    what brings them: FETCHED (they are in the store), DROPPED or NEVER ("" where none is absent).
     """
 
     path: RepoPath
@@ -41,6 +50,7 @@ class PathStatus(NamedTuple):
     state: str
     changes: tuple[Change, ...] = ()
     absent: int = 0
+    origin: str = ""
 
 
 class StageStatus(NamedTuple):
@@ -82,7 +92,7 @@ def status(repo: Repo, targets: Sequence[str] = (), *, progress: Progress = SILE
     scan = repo.scan(progress=progress)
     placed = repo.placed
     paths = [
-        _path(scan, item, placed.get(item.path))
+        _with_origin(repo, item, _path(scan, item, placed.get(item.path)))
         for item in data
         if wanted is None or wanted.holds(item.path)
     ]
@@ -159,6 +169,21 @@ def _path(scan: Scan, item: Tracked, before: Entry | None) -> PathStatus:
     return PathStatus(item.path, item.address, MODIFIED, differ, merged.absent)
 
 
+def _with_origin(repo: Repo, item: Tracked, found: PathStatus) -> PathStatus:
+    """Say why files are absent; the first that is not in the store decides."""
+    if not found.absent:
+        return found
+    if repo.store.is_whole(item.entry):
+        return found._replace(origin=FETCHED)
+    for path, oid in read_dropped(repo.worktree_file(DROPPED_FILE)).items():
+        if is_inside(path, item.path):
+            with suppress(ObjectMissing):
+                part = find(repo.store.tree, item.entry, path[len(item.path) + 1 :])
+                if part is not None and part.oid == oid:
+                    return found._replace(origin=DROPPED)
+    return found._replace(origin=NEVER)
+
+
 def _unrecorded(repo: Repo) -> list[PathStatus]:
     recorded = {item.path for item in repo.observed.tracked()}
     return [
@@ -181,7 +206,15 @@ def _stages(repo: Repo, wanted: _Wanted | None, progress: Progress) -> list[Stag
     reports = preview(judge, graph, graph.needed(chosen))
     judge.save()
     placed = repo.placed
-    found = [_stage(report, placed) for report in reports if report.stage in chosen]
+    dropped = read_dropped(repo.worktree_file(DROPPED_FILE)).keys() - placed.keys()
+    away = {
+        stage.address
+        for path, (stage, _) in repo.declared.outs.items()
+        if path in dropped and not os.path.lexists(repo.full(path))
+    }
+    found = [
+        _stage(report, placed, report.stage in away) for report in reports if report.stage in chosen
+    ]
     return [_unless_running(repo, stage) for stage in found]
 
 
@@ -196,7 +229,10 @@ def _unless_running(repo: Repo, stage: StageStatus) -> StageStatus:
     return stage
 
 
-def _stage(report: StageReport, placed: Placed) -> StageStatus:
+def _stage(report: StageReport, placed: Placed, is_away: bool) -> StageStatus:
+    if report.outcome == UP_TO_DATE and is_away:
+        why = "its outs were dropped here; mlx pull brings them"
+        return StageStatus(report.stage, ABSENT, report.outcome, why)
     if report.outcome == UP_TO_DATE:
         return StageStatus(report.stage, UP_TO_DATE, report.outcome, report.why)
     never_here = [
@@ -204,5 +240,5 @@ def _stage(report: StageReport, placed: Placed) -> StageStatus:
         for reason in report.reasons
     ]
     if never_here and all(never_here):
-        return StageStatus(report.stage, ABSENT, report.outcome, "its outs are not here yet")
+        return StageStatus(report.stage, ABSENT, report.outcome, "its outs are not here")
     return StageStatus(report.stage, STALE, report.outcome, report.why)

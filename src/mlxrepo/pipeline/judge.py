@@ -10,6 +10,7 @@ from mlxrepo.pipeline.action import Action
 from mlxrepo.pipeline.actioncache import ActionCache, Result
 from mlxrepo.pipeline.decide import (
     DEFAULT,
+    RUN,
     UP_TO_DATE,
     Decision,
     Rules,
@@ -17,6 +18,7 @@ from mlxrepo.pipeline.decide import (
     decide,
     decide_frozen,
 )
+from mlxrepo.pipeline.dropped import DroppedOuts
 from mlxrepo.pipeline.inputs import Inputs
 from mlxrepo.pipeline.settled import Settled
 from mlxrepo.pipeline.sound import has_its_key, has_its_metrics
@@ -48,6 +50,7 @@ class Judge:
         self.inputs = Inputs(repo, progress=progress, allow_missing=rules.allow_missing)
         self.actions = ActionCache(repo.shared(ACTIONS_FOLDER))
         self._rules = rules
+        self._dropped = DroppedOuts(repo, self.inputs)
         self._settled = Settled(repo, self.inputs)
         self._looked: dict[str, bool] = {}  # in this moment
         # Noted at the end, when files are old enough for their stats to tell of changes.
@@ -107,6 +110,7 @@ class Judge:
 
         Raises:
             InputError: when an input is nowhere, or an out of a frozen stage.
+            ObjectMissing: when it has to run, and goes on from an out that was dropped.
         """
         record = self.records.get(stage.address)
         if stage.frozen:
@@ -121,12 +125,14 @@ class Judge:
         decision = decide(
             action,
             record,
-            present,
+            self._dropped.filled(record, present),
             lambda: self._known(action),
             self._is_stored,
             self._rules,
             sound=sound,
         )
+        if decision.word == RUN:
+            self._dropped.check_persisting(stage, record, present)
         if decision.word == UP_TO_DATE and record:
             self._settled.note(stage, record)
         return decision

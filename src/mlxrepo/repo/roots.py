@@ -82,7 +82,7 @@ def roots_of(common_dir: str, main: str | None, *, sparing: bool = False) -> Ite
     check_complete(git, common_dir)
     places = worktrees(git, common_dir, main)
     for place in places:
-        yield from _here(place, sparing)
+        yield from on_disk(place, sparing=sparing)
     yield from _recorded(git, places, sparing)
 
 
@@ -144,7 +144,8 @@ def _linked_root(git_dir: str) -> str | None:
 # on disk
 
 
-def _here(place: Worktree, sparing: bool) -> Iterator[Root]:
+def on_disk(place: Worktree, *, sparing: bool = False) -> Iterator[Root]:
+    """Yield what the files of one worktree say: what is placed, and its lockfiles."""
     placed = read_placed(os.path.join(place.git_dir, layout.WORKTREE_FOLDER, layout.PLACED_FILE))
     for path, entry in placed.items():
         yield Root(entry, path, "", "placed")

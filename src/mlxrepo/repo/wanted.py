@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from mlxrepo.errors import InputError
-from mlxrepo.paths import RepoPath
+from mlxrepo.paths import RepoPath, join
 from mlxrepo.repo.declared import Declared
 from mlxrepo.repo.history import changes_from
 from mlxrepo.repo.lockrows import RowReader
 from mlxrepo.repo.observed import Observed
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.targets import resolve_tracked
-from mlxrepo.store.tree import Entry
+from mlxrepo.store.subtree import find
+from mlxrepo.store.tree import Entry, ReadTree
 
 BLOBS_AT_ONCE = 256
 
@@ -37,6 +38,15 @@ class Wanted(NamedTuple):
     path: RepoPath
     entry: Entry
     below: str = ""
+
+    @property
+    def full(self) -> RepoPath:
+        """The path of what is wanted."""
+        return join(self.path, self.below)
+
+    def part(self, read: ReadTree) -> Entry | None:
+        """Return what lies at this path; None when nothing does."""
+        return find(read, self.entry, self.below)
 
 
 def recorded(

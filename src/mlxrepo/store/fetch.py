@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from binascii import unhexlify
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -104,6 +104,20 @@ class Fetch:
                 self._blobs(batch)
         return self.done
 
+    def only(self, wanted: Mapping[bytes, tuple[int, str]]) -> Fetched:
+        """Fetch single objects, each with its size (a tree: any) and a path; nothing below them.
+
+        Raises:
+            EnvironmentFailed: when the remote cannot be asked; what arrived stays.
+        """
+        self._paths.update((key, path) for key, (_, path) in wanted.items())
+        with self._store.batch() as batch:
+            lacking = [key for key in wanted if not batch.has(KINDS[key[0]], oid_in(key))]
+            self.lacking.update((key, wanted[key][0]) for key in lacking if key[:1] != TREE)
+            self._objects(batch, [key for key in lacking if key[:1] == TREE])
+            self._blobs(batch)
+        return self.done
+
     # folders
 
     def _descend(self, batch: Batch, entry: Entry, below: str, path: str) -> Entry | None:
@@ -163,6 +177,8 @@ class Fetch:
             else:
                 small.append(key)
         self._objects(batch, small)
+        if large:
+            mark_partial(self._store.root)  # a file alone is a part, too
         for spot in large:
             self._large(spot)
         self._progress.done()

@@ -12,8 +12,8 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Container, Iterable, Iterator
+from typing import NamedTuple, TypeVar
 
 from mlxrepo import files
 from mlxrepo.errors import Damaged
@@ -26,6 +26,7 @@ from mlxrepo.store.pack import KINDS, TARGET_SIZE, Pack, PackWriter
 TRASH = "trash"
 PREFIX = "gc-"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+Taken = TypeVar("Taken")
 
 
 class Amount(NamedTuple):
@@ -130,7 +131,7 @@ def packs(root: str) -> Iterator[tuple[str, Pack]]:
             raise Damaged(error.message, hint="mlx fsck --repair, then again") from None
 
 
-def shares(root: str, live: set[bytes]) -> Iterator[Share]:
+def shares(root: str, live: Container[bytes]) -> Iterator[Share]:
     """Yield for every pack how much of it is dead."""
     for file, pack in packs(root):
         sizes = [(size, key in live) for key, size in packed(pack)]
@@ -145,12 +146,18 @@ def shares(root: str, live: set[bytes]) -> Iterator[Share]:
 
 
 def decide(
-    found: Iterable[Loose], shares: Iterable[Share], live: set[bytes], *, before: int, repack: bool
+    found: Iterable[Loose],
+    shares: Iterable[Share],
+    live: Container[bytes],
+    *,
+    before: int,
+    repack: bool,
+    worth: float = 1.0,
 ) -> Plan:
     """Decide what goes: what is not live and was written `before` (nanoseconds).
 
-    A pack goes when all of it is dead. One of which more than half is dead is written anew if
-    `repack`.
+    A pack goes when all of it is dead. One with more than `worth` dead bytes for each live one is
+    written anew if `repack`.
     """
     gone: list[Loose] = []
     needed = young = wedged = NOTHING
@@ -170,7 +177,7 @@ def decide(
             young = young.plus(share.dead)
         elif not alive.objects:
             dead.append(share)
-        elif repack and share.dead.size > alive.size:
+        elif repack and share.dead.size > worth * alive.size:
             half.append(share)
         else:
             wedged = wedged.plus(share.dead)
@@ -181,7 +188,18 @@ def decide(
 
 
 def sweep(root: str, plan: Plan, live: set[bytes], again: Callable[[], set[bytes]]) -> Swept:
-    """Move what is to go to the trash.
+    """Move what is to go to the trash; `again` as in `take_out`."""
+    return take_out(root, plan, live, again, _to_trash)
+
+
+def take_out(
+    root: str,
+    plan: Plan,
+    live: Container[bytes],
+    again: Callable[[], set[bytes]],
+    away: Callable[[str, list[str]], Taken],
+) -> Taken:
+    """Let `away` take the files that are to go, when packs are written anew.
 
     `again` is called when nobody writes any more; it marks once more and returns what turned out
     to be needed since. That stays, and with it the pack it is in.
@@ -195,7 +213,7 @@ def sweep(root: str, plan: Plan, live: set[bytes], again: Callable[[], set[bytes
         rescued = again()
         gone = [item.file for item in plan.loose if item.key not in rescued]
         gone += [s.file for s in (*plan.dead, *half) if not _holds(root, s.file, rescued)]
-        return _to_trash(root, gone)
+        return away(root, gone)
 
 
 def _holds(root: str, file: str, keys: set[bytes]) -> bool:
@@ -206,7 +224,7 @@ def _holds(root: str, file: str, keys: set[bytes]) -> bool:
     return False
 
 
-def _repack(root: str, half: tuple[Share, ...], live: set[bytes]) -> list[Share]:
+def _repack(root: str, half: tuple[Share, ...], live: Container[bytes]) -> list[Share]:
     """Copy what is live of packs into new ones; return the packs that can go then."""
     done: list[Share] = []
     if half:
@@ -223,7 +241,7 @@ def _repack(root: str, half: tuple[Share, ...], live: set[bytes]) -> list[Share]
     return done
 
 
-def _live_objects(root: str, file: str, live: set[bytes]) -> Iterator[tuple[str, Oid, bytes]]:
+def _live_objects(root: str, file: str, live: Container[bytes]) -> Iterator[tuple[str, Oid, bytes]]:
     """Yield the objects of a pack that are needed, in the order in which they lie there."""
     pack = Pack(os.path.join(root, file))
     rows = [(pack.slot(row), key) for row, key in pack.rows_by_key() if key in live]

@@ -1,0 +1,75 @@
+"""mlx status --unpushed: what is recorded here and a remote lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlxrepo.paths import RepoPath
+from mlxrepo.repo.remotes import chosen, opened
+from mlxrepo.repo.repo import Repo
+from mlxrepo.repo.wanted import Scope, Wanted, history, named_remotes, recorded, split
+from mlxrepo.store.gc import NOTHING, Amount
+from mlxrepo.store.survey import Survey, oid_in
+
+
+@dataclass(frozen=True, slots=True)
+class Unpushed:
+    """What one remote lacks: objects and bytes by path, each object under the first that names it.
+
+    `missing` are neither there nor here: path and oid.
+    """
+
+    remote: str
+    url: str
+    paths: tuple[tuple[RepoPath, Amount], ...]
+    missing: tuple[tuple[str, str], ...]
+
+    @property
+    def total(self) -> Amount:
+        """All of it together."""
+        amounts = [amount for _, amount in self.paths]
+        return Amount(sum(a.objects for a in amounts), sum(a.size for a in amounts))
+
+
+def unpushed(
+    repo: Repo, targets: Sequence[str] = (), *, remote: str | None = None
+) -> list[Unpushed]:
+    """Say what `mlx push` would send, by one listing of the indexes of each remote.
+
+    Raises:
+        InputError: when a target means nothing that is recorded, or there is no such remote.
+        CannotDecide: when there is no remote.
+        EnvironmentFailed: when one cannot be asked.
+    """
+    spec = chosen(repo, remote)
+    wanted = recorded(repo, targets, Scope()) if targets else history(repo, Scope())
+    names = [spec.name]
+    names += sorted(named_remotes(repo) - {spec.name}) if remote is None else []
+    done = []
+    for name in names:
+        mine = split(repo, wanted, name, undeclared=name == spec.name)
+        if mine or name == spec.name:
+            done.append(_lacking(repo, name, mine))
+    return done
+
+
+def _lacking(repo: Repo, name: str, wanted: list[Wanted]) -> Unpushed:
+    spec = chosen(repo, name)
+    survey = Survey(repo.store, opened(repo, spec).known())
+    paths: dict[RepoPath, Amount] = {}
+    for item in wanted:
+        objects, size = survey.objects, survey.amount
+        if item.below:
+            survey.add_part(item.entry, item.below, item.path)
+        else:
+            survey.add(item.entry, item.path)
+        more = Amount(survey.objects - objects, survey.amount - size)
+        if more.objects:
+            paths[item.path] = paths.get(item.path, NOTHING).plus(more)
+    return Unpushed(
+        remote=spec.name,
+        url=spec.shown,
+        paths=tuple(sorted(paths.items())),
+        missing=tuple((path, oid_in(key)) for key, path in survey.missing.items()),
+    )
