@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from places import SECRET, Server, Spot, free_port
 
-from mlxrepo.errors import EnvironmentFailed, InputError
+from mlxrepo.errors import EnvironmentFailed, InputError, MlxError
 from mlxrepo.store.door import Door, Found
 from mlxrepo.store.opening import open_door
 
@@ -65,6 +66,37 @@ def test_a_large_file_goes_in_parts(door: Door, tmp_path: Path) -> None:
     assert door.size("objects/ab/large") == len(data)
     assert door.read_range("objects/ab/large", 20 << 20, 21 << 20) == data[20 << 20 :]
     assert door.read("objects/ab/large") == data
+
+
+def test_a_large_file_goes_from_pieces_that_nobody_keeps(door: Door) -> None:
+    data = os.urandom(21 << 20)
+    lengths = (1, 5_000_000, 123, 9_000_000, len(data))
+
+    def pieces() -> Iterator[bytes]:
+        at = 0
+        for length in lengths:
+            yield data[at : at + length]
+            at += length
+
+    door.send_chunks("objects/ab/pieces", len(data), pieces)
+    assert door.size("objects/ab/pieces") == len(data)
+    assert door.read("objects/ab/pieces") == data
+
+
+def test_pieces_that_break_off_leave_no_whole_file(door: Door) -> None:
+    class Gone(MlxError):
+        pass
+
+    def pieces() -> Iterator[bytes]:
+        yield bytes(17 << 20)
+        raise Gone("the source went away")
+
+    with pytest.raises(Gone, match="the source went away"):
+        door.send_chunks("objects/ab/pieces", 18 << 20, pieces)
+    assert door.size("objects/ab/pieces") is None
+    assert door.files("objects") == []
+    door.send_chunks("objects/ab/pieces", 2, lambda: [b"o", b"k"])
+    assert door.read("objects/ab/pieces") == b"ok"
 
 
 def test_what_is_deleted_is_gone_and_deleting_nothing_is_no_error(door: Door) -> None:

@@ -6,7 +6,10 @@ changed afterwards.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
+
+Chunks = Callable[[], Iterable[bytes]]  # asked for again when the sending is tried again
 
 
 class Found(NamedTuple):
@@ -51,6 +54,12 @@ class Door(Protocol):
 
     def send(self, path: str, source: str) -> None:
         """Write a large file: a copy of the local file `source`, in parts."""
+
+    def send_chunks(self, path: str, size: int, chunks: Chunks) -> None:
+        """Write a large file of `size` bytes from pieces of any length, held a few at a time.
+
+        What `chunks` raises ends it; the file is not there then, or is shorter than `size`.
+        """
 
     def delete(self, path: str) -> None:
         """Remove a file, if it is there."""

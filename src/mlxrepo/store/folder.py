@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from mlxrepo import files, reading
 from mlxrepo.errors import EnvironmentFailed
 from mlxrepo.paths import TEMP_PREFIX, display
-from mlxrepo.store.door import Found
+from mlxrepo.store.door import Chunks, Found
 
 _WHY = {
     errno.EACCES: ("is closed to you", "mend its permissions"),
@@ -98,15 +98,26 @@ class Folder:
 
     def send(self, path: str, source: str) -> None:
         """Write a copy of a file; blocks are shared where both lie on one disk that can."""
-        with self._telling():
-            self._check_there()
-            final = self._full(path)
-            files.make_folder(os.path.dirname(final))
-            with files.temp_file(os.path.dirname(final)) as (fd, temp):
-                reading.read_content(source, sink=fd)
-                if os.path.exists(final):  # of another size, else nobody would send it
-                    files.remove_quietly(final)
-                files.publish(fd, temp, final)
+        with self._telling(), self._new(path) as fd:
+            reading.read_content(source, sink=fd)
+
+    def send_chunks(self, path: str, size: int, chunks: Chunks) -> None:
+        """Write a large file from pieces."""
+        with self._telling(), self._new(path) as fd:
+            for chunk in chunks():
+                files.write_all(fd, chunk)
+
+    @contextlib.contextmanager
+    def _new(self, path: str) -> Iterator[int]:
+        """Open a new file; it appears whole at `path` when the block ends without an error."""
+        self._check_there()
+        final = self._full(path)
+        files.make_folder(os.path.dirname(final))
+        with files.temp_file(os.path.dirname(final)) as (fd, temp):
+            yield fd
+            if os.path.exists(final):  # of another size, else nobody would send it
+                files.remove_quietly(final)
+            files.publish(fd, temp, final)
 
     def delete(self, path: str) -> None:
         """Remove a file, if it is there."""

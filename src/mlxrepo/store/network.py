@@ -6,16 +6,18 @@ sentence (refusals.py).
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import fsspec
 
-from mlxrepo.errors import InputError
-from mlxrepo.store.door import Found
-from mlxrepo.store.refusals import is_bucket_absent, is_transient, refusal
+from mlxrepo.errors import InputError, MlxError
+from mlxrepo.store import multipart
+from mlxrepo.store.door import Chunks, Found
+from mlxrepo.store.refusals import is_bucket_absent, is_transient, redacted, refusal
 
 R = TypeVar("R")
 
@@ -29,7 +31,9 @@ PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "sftp":
 
 
 class Network:
-    """The door to a URL that fsspec knows."""
+    """The door to a URL that fsspec knows; `role` is what messages call it."""
+
+    role = "remote"
 
     def __init__(self, url: str, options: Mapping[str, str]):
         self.url = url.rstrip("/")
@@ -47,7 +51,7 @@ class Network:
         except (ImportError, ValueError):
             package = PACKAGES.get(protocol)
             raise InputError(
-                f"nothing here speaks {protocol}:// of the remote {self.url}",
+                f"nothing here speaks {protocol}:// of the {self.role} {redacted(self.url)}",
                 hint=f"pip install {package}" if package else "mlx remote add -h",
             ) from None
         if self._is_s3:
@@ -62,11 +66,13 @@ class Network:
         for left in reversed(range(TRIES)):
             try:
                 return call()
+            except MlxError:
+                raise
             except Exception as error:
                 if isinstance(error, FileNotFoundError) and not is_bucket_absent(error):
                     raise
                 if not left or not is_transient(error):
-                    raise refusal(error, self.url) from None
+                    raise refusal(error, self.url, self.role) from None
             time.sleep(wait * random.uniform(0.7, 1.3))
             wait *= 2
         raise AssertionError("the last try returns or raises")
@@ -78,7 +84,11 @@ class Network:
         except FileNotFoundError:
             return []
         cut = len(self._base) + 1
-        return [Found(name[cut:], int(row["size"] or 0)) for name, row in rows.items()]
+        return [
+            Found(name[cut:], int(row["size"] or 0))
+            for name, row in rows.items()
+            if row["type"] == "file"  # rclone lists a folder that has become empty
+        ]
 
     def size(self, path: str) -> int | None:
         """Return the size of a file in bytes; None when it is not there."""
@@ -108,9 +118,29 @@ class Network:
 
         options: dict[str, Any] = {}
         if self._is_s3:
-            part = max(PART, -(-os.stat(source).st_size // PARTS_MAX))
+            part = _part_of(os.stat(source).st_size)
             options = {"chunksize": part, "max_concurrency": PARTS_AT_ONCE}
         self._try(lambda: self._fs.put_file(source, self._full(path), **options))
+
+    def send_chunks(self, path: str, size: int, chunks: Chunks) -> None:
+        """Write a large file from pieces; on S3 in parts, a few at a time, each tried again."""
+        if self._is_s3:
+            upload = multipart.Upload(self._fs, self._full(path), self._try)
+            upload.send(chunks(), _part_of(size), PARTS_AT_ONCE)
+        else:
+            self._try(lambda: self._stream(path, chunks()))
+
+    def _stream(self, path: str, chunks: Iterable[bytes]) -> None:
+        full = self._full(path)
+        self._fs.makedirs(self._fs._parent(full), exist_ok=True)
+        try:
+            with self._fs.open(full, "wb") as stream:
+                for chunk in chunks:
+                    stream.write(chunk)
+        except Exception:
+            with contextlib.suppress(Exception):  # a part of it helps nobody
+                self._fs.rm_file(full)
+            raise
 
     def delete(self, path: str) -> None:
         """Remove a file, if it is there."""
@@ -118,6 +148,10 @@ class Network:
             self._try(lambda: self._fs.rm_file(self._full(path)))
         except FileNotFoundError:
             pass
+
+
+def _part_of(size: int) -> int:
+    return max(PART, -(-size // PARTS_MAX))
 
 
 def _s3_options(options: Mapping[str, str]) -> dict[str, Any]:

@@ -75,9 +75,9 @@ def is_transient(error: BaseException) -> bool:
     )
 
 
-def refusal(error: BaseException, url: str) -> EnvironmentFailed:
+def refusal(error: BaseException, url: str, role: str = "remote") -> EnvironmentFailed:
     """Return the error to show for what a library raised while it asked the remote at `url`."""
-    place = f"the remote {display(redacted(url))}"
+    place = f"the {role} {display(redacted(url))}"
     if is_bucket_absent(error):
         what, hint = _MEANINGS["NoSuchBucket"]
         return EnvironmentFailed(f"{place} {what}", hint=hint)
@@ -95,7 +95,7 @@ def refusal(error: BaseException, url: str) -> EnvironmentFailed:
     if any(isinstance(link, PermissionError) for link in links):
         what, hint = _MEANINGS["AccessDenied"]
         return EnvironmentFailed(f"{place} {what} ({_said(error)})", hint=hint)
-    hint = "mlx remote test NAME says what works"
+    hint = "mlx remote test NAME says what works" if role == "remote" else None
     return EnvironmentFailed(f"{place} failed: {_said(error)}", hint=hint)
 
 
@@ -118,11 +118,14 @@ def _words(error: BaseException) -> set[str]:
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         words.add(str(response.get("Error", {}).get("Code", "")))
+    if isinstance(getattr(error, "status", None), int):  # of aiohttp
+        words.add(str(_status(error)))
     return words
 
 
 def _status(error: BaseException) -> int:
     response = getattr(error, "response", None)
     if not isinstance(response, dict):
-        return 0
+        status = getattr(error, "status", 0)
+        return status if isinstance(status, int) else 0
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) or 0)
