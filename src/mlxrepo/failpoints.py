@@ -26,6 +26,7 @@ FAILPOINTS = (
     "materialize.before-rename",
     "push.sent",
     "push.before-index",
+    "to-remote.arrived",
     "fetch.arrived",
     "gc.repacked",
     "gc.moved",

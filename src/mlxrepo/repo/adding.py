@@ -16,9 +16,11 @@ from mlxrepo.repo.grammar import RESERVED, check_name
 from mlxrepo.repo.layout import KEPT_BY_GIT
 from mlxrepo.repo.lockfile import DataRecord
 from mlxrepo.repo.observed import Tracked
+from mlxrepo.repo.placed import Placed
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.stage import Artifact
 from mlxrepo.repo.update import Updated
+from mlxrepo.store.tree import Entry
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
 # `data:` and its like begin a target, so no artifact can be called so: what comes nearest.
@@ -277,6 +279,14 @@ def _free_name(path: RepoPath, taken: set[str]) -> str:
 # writing
 
 
+def note_placed(placed: Placed, path: RepoPath, entry: Entry | None) -> None:
+    """Note what is at a path; None: nothing, and what is recorded there is absent by design."""
+    if entry is None:
+        placed.pop(path, None)
+    else:
+        placed[path] = entry
+
+
 def add_new(
     repo: Repo,
     fresh: list[New],
@@ -308,7 +318,6 @@ def add_new(
             for new, item in zip(fresh, updated, strict=True):
                 if lock_path(new.file) == lock:
                     records[new.address] = DataRecord(new.path, item.entry)
-                    if here:
-                        placed[new.path] = item.entry
+                    note_placed(placed, new.path, item.entry if here else None)
         touched.append(lock)
     return updated, touched
