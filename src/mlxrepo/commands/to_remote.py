@@ -116,10 +116,10 @@ def add_to_remote(
 
 
 def _destination(repo: Repo, source: str, dest: str | None) -> RepoPath:
-    if dest is not None:
-        return parsed(repo, dest)
     if not source:
         raise InputError("a source cannot be empty", hint="mlx add --to-remote SOURCE")
+    if dest is not None:
+        return parsed(repo, dest + last_name(source) if dest.endswith("/") else dest)
     if "://" not in source:
         folder, name = os.path.split(os.path.normpath(os.path.join(repo.cwd, source)))
         real = os.path.join(os.path.realpath(folder), name)

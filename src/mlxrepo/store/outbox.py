@@ -216,8 +216,9 @@ class Outbox:
         """Send a file whose name is known, unless it is there or on its way."""
         key = BLOB + unhexlify(oid)
         if self.has("blob", oid):
-            is_new = key not in self._coming
-            self.sent = replace(self.sent, resumed=self.sent.resumed + is_new)
+            if key not in self._coming:
+                self._coming.add(key)
+                self.sent = replace(self.sent, resumed=self.sent.resumed + 1)
             self._progress.advance(file.size)
             return
         self._coming.add(key)
