@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import fsspec
 import pytest
-from places import Server, Spot
+from places import Server, Spot, free_port
 from sandbox import Killer, Project, settle
 
 from mlxrepo.commands.add import add
@@ -36,7 +36,7 @@ MIB = 1 << 20
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """A folder outside: small, middling and large files, a program, links, an empty folder."""
-    place = Project(tmp_path / "elsewhere")
+    place = Project(tmp_path / "elsewhere")  # which is none
     place.fill("lake/many", 40)
     place.write("lake/middle.bin", os.urandom(3 * MIB))
     place.write("lake/large.bin", os.urandom(21 * MIB))
@@ -50,7 +50,8 @@ def source(tmp_path: Path) -> Path:
 def sent(
     project: Project, source: object, dest: str | None = None, **options: object
 ) -> AddedThere:
-    return project.do(add_to_remote, str(source), dest, **options)  # type: ignore[arg-type]
+    with project.repo() as repo:
+        return add_to_remote(repo, str(source), dest, **options)  # type: ignore[arg-type]
 
 
 def shape(folder: Path) -> dict[str, object]:
@@ -264,6 +265,38 @@ def test_the_errors_of_a_source_are_not_the_remotes(
     monkeypatch.setattr("mlxrepo.store.network.FIRST_WAIT", 0.001)
     with pytest.raises(EnvironmentFailed, match="the source s3://lake/x cannot be reached"):
         sent(project, "s3://lake/x")
+
+
+@pytest.mark.parametrize("code", [403, 503])
+def test_what_a_website_refuses_is_not_absent(
+    project: Project, folder: Spot, website: str, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    folder.configure(project)
+    monkeypatch.setattr("mlxrepo.store.network.FIRST_WAIT", 0.001)
+    monkeypatch.setattr(_Quiet, "send_head", lambda self: self.send_error(code))
+    word = "is closed to these credentials" if code == 403 else "is overloaded or out of order"
+    with pytest.raises(EnvironmentFailed, match=f"the source {website}/x {word}"):
+        sent(project, f"{website}/x")
+
+
+def test_a_website_that_does_not_answer_is_not_absent(
+    project: Project, folder: Spot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.configure(project)
+    monkeypatch.setattr("mlxrepo.store.network.FIRST_WAIT", 0.001)
+    with pytest.raises(EnvironmentFailed, match=r"the source http.* cannot be reached"):
+        sent(project, f"http://127.0.0.1:{free_port()}/x")
+
+
+def test_a_secret_in_a_url_is_not_shown(project: Project, folder: Spot, website: str) -> None:
+    folder.configure(project)
+    url = f"{website}/middle.bin?X-Amz-Signature=0123secret"
+    done = project.mlx("add", "--to-remote", url, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["path"] == "middle.bin"
+    failed = project.mlx("add", "--to-remote", url.replace("middle", "none"), "x")
+    assert failed.returncode == 2
+    assert "0123secret" not in done.stdout + done.stderr + failed.stdout + failed.stderr
 
 
 def remembered(files: dict[str, bytes]) -> str:

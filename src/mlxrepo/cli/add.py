@@ -63,9 +63,9 @@ def command(
     the file's without its ending, with the names of the folders above it where that is taken.
 
     With --to-remote the arguments are SOURCE [DEST]: a path anywhere on this machine, or a URL, and
-    the path at which it is tracked: default its last name, here; below DEST if that ends with /. It goes through memory to the
-    remote, and mlx pull DEST brings it. The same command again goes on after a kill. -r, -j and -n
-    belong to it.
+    the path at which it is tracked (by its last name below a DEST that ends with /, or here). It
+    goes through memory to the remote, and mlx pull DEST brings it. The same command again goes on
+    after a kill. -r, -j and -n belong to it.
     """
     if to_remote:
         if update or not 1 <= len(paths) <= 2:

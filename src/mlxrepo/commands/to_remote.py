@@ -85,11 +85,13 @@ def add_to_remote(
     """
     path = _destination(repo, source, dest)
     tracked = tracked_at(repo, path)
+    progress.start("looking at the source")
     there = open_source(repo, source, path)
     fresh = _check(repo, path, tracked, there, name, kind)
     spec = chosen(repo, remote)
     place = opened(repo, spec)
     found = there.survey()
+    progress.done()
     address = fresh[0].address if tracked is None else tracked.address
     done = AddedThere(
         there.shown, path, address, found, tracked and tracked.entry, there.is_here,

@@ -79,7 +79,7 @@ class Origin(Network):
             InputError: when nothing is there, or a name cannot be kept.
         """
         try:
-            found = self._try(lambda: self._fs.info(self._base))
+            found = self._try(self._info)
             if found["type"] == "file":
                 return [self._item("", found)]
             rows = self._try(lambda: self._fs.find(self._base, detail=True))
@@ -95,6 +95,16 @@ class Origin(Network):
         kept = sorted(path for path in below if not _is_left_out(path, ignored))
         self._check(kept)
         return [self._item(path, below[path]) for path in kept]
+
+    def _info(self) -> Mapping[str, Any]:
+        try:
+            return dict(self._fs.info(self._base))
+        except FileNotFoundError as error:
+            # To fsspec whatever a website answers, and that it does not, means absent.
+            cause = error.__cause__ if self._is_http else None
+            if cause is None or getattr(cause, "status", 0) in (404, 410):
+                raise
+            raise cause from None
 
     def _item(self, path: str, row: Mapping[str, Any]) -> Item:
         if row.get("size") is None:

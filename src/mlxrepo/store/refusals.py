@@ -31,12 +31,14 @@ _MEANINGS: dict[str, tuple[str, str | None]] = {
     "EndpointConnectionError": ("cannot be reached", "is the network there, and the URL right?"),
     "ConnectTimeoutError": ("cannot be reached", "is the network there, and the URL right?"),
     "ConnectionRefusedError": ("cannot be reached", "is the network there, and the URL right?"),
+    "ClientConnectorError": ("cannot be reached", "is the network there, and the URL right?"),
     "gaierror": ("cannot be reached: its host has no address", "is the URL right?"),
     "SSLError": ("cannot be trusted: its certificate is not accepted", "is the URL right?"),
     "ReadTimeoutError": ("stopped answering", "again later: what arrived stays"),
 }
 _TRANSIENT = {
     "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionError",
+    "ClientConnectorError",
     "ConnectionClosedError", "ConnectionResetError", "ConnectionRefusedError", "HTTPClientError",
     "ResponseStreamingError", "IncompleteRead", "IncompleteReadError", "ClientPayloadError",
     "ServerDisconnectedError", "TimeoutError", "FSTimeoutError", "ResponseParserError",
