@@ -11,6 +11,7 @@ from places import SECRET, Server, Spot, free_port
 
 from mlxrepo.errors import EnvironmentFailed, InputError, MlxError
 from mlxrepo.store.door import Door, Found
+from mlxrepo.store.multipart import Upload
 from mlxrepo.store.opening import open_door
 
 
@@ -97,6 +98,36 @@ def test_pieces_that_break_off_leave_no_whole_file(door: Door) -> None:
     assert door.files("objects") == []
     door.send_chunks("objects/ab/pieces", 2, lambda: [b"o", b"k"])
     assert door.read("objects/ab/pieces") == b"ok"
+
+
+def test_a_part_that_fails_is_sent_again_alone(
+    rclone: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlxrepo.store.network.FIRST_WAIT", 0.001)
+    data = os.urandom(20 << 20)
+    tried: list[object] = []
+    real = Upload._call
+
+    def failing(self: Upload, method: str, **options: object) -> object:
+        tried.append(options.get("PartNumber", method))
+        if method == "upload_part" and tried.count(options["PartNumber"]) < 3:
+            raise ConnectionResetError("reset by peer")
+        return real(self, method, **options)
+
+    monkeypatch.setattr(Upload, "_call", failing)
+    spot = rclone.spot()
+    door = open_door(spot.url, spot.options)
+    read: list[int] = []
+
+    def pieces() -> Iterator[bytes]:
+        for at in range(0, len(data), 3 << 20):
+            read.append(at)
+            yield data[at : at + (3 << 20)]
+
+    door.send_chunks("objects/ab/pieces", len(data), pieces)
+    assert door.read("objects/ab/pieces") == data
+    assert sorted(map(tried.count, (1, 2, 3))) == [3, 3, 3]
+    assert len(read) == len(set(read))
 
 
 def test_what_is_deleted_is_gone_and_deleting_nothing_is_no_error(door: Door) -> None:

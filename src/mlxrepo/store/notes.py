@@ -1,19 +1,23 @@
-"""What the files of a source are called, noted as they are hashed: for a run after a kill.
+"""What the files of a source are, noted as they are hashed: for a run after a kill.
 
-    JSON Lines: [name, mark, oid]; a mark changes when the file does
+    a line a file: BLAKE3 of name, line end and mark (32 digits), a space, oid
 
-A note says what a file is, never that it arrived: that is asked of the remote.
+A mark changes when the file does. A note says what a file is, never that it arrived: that is
+asked of the remote.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from types import TracebackType
 
-from mlxrepo.codec import canonical, parse_json
-from mlxrepo.errors import MlxError
 from mlxrepo.files import make_folder, remove_quietly
-from mlxrepo.hashing import Oid, is_oid
+from mlxrepo.hashing import Oid, blob_oid
+from mlxrepo.paths import name_bytes
+
+_KEY = 32
+_LINE = re.compile(rb"([0-9a-f]{32}) ([0-9a-f]{64})\n")
 
 
 class Notes:
@@ -22,7 +26,7 @@ class Notes:
     def __init__(self, path: str):
         self._path = path
         self._fd = -1
-        self._known: dict[tuple[str, str], Oid] = {}
+        self._known: dict[bytes, bytes] = {}  # a million take 150 MB
 
     def __enter__(self) -> Notes:
         make_folder(os.path.dirname(self._path), flush=False)
@@ -30,7 +34,8 @@ class Notes:
         self._fd = os.open(self._path, flags, 0o644)
         with open(self._fd, "rb", closefd=False) as stream:
             for line in stream:
-                self._learn(line)
+                if found := _LINE.fullmatch(line):
+                    self._known[bytes.fromhex(found[1].decode())] = bytes.fromhex(found[2].decode())
         os.write(self._fd, b"\n")  # the last line may have been cut off
         return self
 
@@ -42,24 +47,22 @@ class Notes:
     ) -> None:
         os.close(self._fd)
 
-    def _learn(self, line: bytes) -> None:
-        try:
-            name, mark, oid = parse_json(line, source=self._path)
-        except (MlxError, ValueError, TypeError):
-            return
-        if is_oid(oid):
-            self._known[name, mark] = oid
-
     def find(self, name: str, mark: str) -> Oid | None:
         """Return what a file was when it had this mark; one without a mark is not known."""
-        return self._known.get((name, mark)) if mark else None
+        found = self._known.get(_key(name, mark)) if mark else None
+        return Oid(found.hex()) if found else None
 
     def add(self, name: str, mark: str, oid: Oid) -> None:
         """Note what a file is."""
-        if mark and self._known.get((name, mark)) != oid:
-            self._known[name, mark] = oid
-            os.write(self._fd, canonical([name, mark, oid]) + b"\n")
+        if mark and self.find(name, mark) != oid:
+            key = _key(name, mark)
+            self._known[key] = bytes.fromhex(oid)
+            os.write(self._fd, f"{key.hex()} {oid}\n".encode())
 
     def forget(self) -> None:
         """Remove the notes: all of it has arrived."""
         remove_quietly(self._path)
+
+
+def _key(name: str, mark: str) -> bytes:
+    return bytes.fromhex(blob_oid(name_bytes(f"{name}\n{mark}"))[:_KEY])
