@@ -35,7 +35,7 @@ def show(screen: Screen, repo: Repo, done: AddedThere) -> None:
     if not sent.objects:
         parts = ["nothing to send"]
     if sent.resumed:
-        parts.append(f"{units.count(sent.resumed, 'object')} were there already")
+        parts.append(f"{units.count(sent.resumed, 'object')} there already")
     out(f"{', '.join(parts)}: everything is on {place}")
     if done.to_commit:
         say(screen, render.next_step(repo.root, done.to_commit))

@@ -89,30 +89,25 @@ def add_to_remote(
     there = open_source(repo, source, path)
     fresh = _check(repo, path, tracked, there, name, kind)
     spec = chosen(repo, remote)
-    place = opened(repo, spec)
     found = there.survey()
     progress.done()
     address = fresh[0].address if tracked is None else tracked.address
-    done = AddedThere(
+    planned = AddedThere(
         there.shown, path, address, found, tracked and tracked.entry, there.is_here,
         spec.name, spec.shown, Sent(), (), applied=False,
     )  # fmt: skip
     if dry_run:
-        return done
+        return planned
+    transfer = _Transfer(repo, opened(repo, spec), path, there, jobs, progress)
     progress.start(f"{display(path)} to {spec.name}", found.size, "bytes")
-    transfer = _Transfer(repo, place, path, there, jobs or min(JOBS, place.door.jobs), progress)
     if tracked is None:
-        folders = [path] if is_tree(found) else []
-        _, touched = add_new(
-            repo, fresh, lambda new: _updated(new, transfer.run()), folders=folders,
-            here=there.is_here,
-        )  # fmt: skip
+        touched = _record_new(repo, fresh, transfer, found, there)
     else:
-        touched = _record_anew(repo, tracked, transfer.run(), there)
+        touched = _record_anew(repo, tracked, transfer, there)
     transfer.notes.forget()
     progress.done()
     return replace(
-        done, entry=transfer.entry, sent=transfer.sent, applied=True,
+        planned, entry=transfer.entry, sent=transfer.sent, applied=True,
         to_commit=tuple(repo.git.uncommitted(touched)),
     )  # fmt: skip
 
@@ -163,11 +158,22 @@ def _check(
     return []
 
 
-def _updated(new: New, entry: Entry) -> Updated:
-    return Updated(new.path, new.address, None, entry, (), 0, 0, 0, 0)
+def _record_new(
+    repo: Repo, fresh: list[New], transfer: _Transfer, found: Entry, there: Source
+) -> list[RepoPath]:
+    folders = [fresh[0].path] if is_tree(found) else []
+
+    def store(new: New) -> Updated:
+        return Updated(new.path, new.address, None, transfer.run(), (), 0, 0, 0, 0)
+
+    _, touched = add_new(repo, fresh, store, folders=folders, here=there.is_here)
+    return touched
 
 
-def _record_anew(repo: Repo, tracked: Tracked, entry: Entry, there: Source) -> list[RepoPath]:
+def _record_anew(
+    repo: Repo, tracked: Tracked, transfer: _Transfer, there: Source
+) -> list[RepoPath]:
+    entry = transfer.run()
     with repo.recording(tracked.lock) as (records, placed):
         records[tracked.address] = DataRecord(tracked.path, entry)
         note_placed(placed, tracked.path, entry if there.is_here else None)
@@ -183,7 +189,7 @@ class _Transfer:
         remote: Remote,
         path: RepoPath,
         source: Source,
-        jobs: int,
+        jobs: int | None,
         progress: Progress,
     ):
         mark = blob_oid(name_bytes(f"{source.shown}\n{path}"))
@@ -194,7 +200,7 @@ class _Transfer:
         self._remote = remote
         self._path = path
         self._source = source
-        self._jobs = jobs
+        self._jobs = jobs or min(JOBS, remote.door.jobs)
         self._progress = progress
         self._is_prepared = False
 

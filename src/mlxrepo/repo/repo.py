@@ -32,8 +32,7 @@ from mlxrepo.repo.shared_store import is_shared, share
 from mlxrepo.repo.stage import ProjectFile, Read
 from mlxrepo.repo.targets import Place
 from mlxrepo.store.objects import FSYNC, LINKS, Store
-from mlxrepo.store.sink import Sink
-from mlxrepo.store.snapshot import Scan
+from mlxrepo.store.snapshot import Scan, Sink
 from mlxrepo.store.statcache import StatCache
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from mlxrepo.reading import read_content
 from mlxrepo.store.links import linked_oid, quarantine_if_edited
 from mlxrepo.store.marker import is_partial
 from mlxrepo.store.objects import Store
-from mlxrepo.store.sink import Sink
+from mlxrepo.store.sink import Sink as Sink
 from mlxrepo.store.statcache import Folder, Seen, StatCache, listing_print, single_key
 from mlxrepo.store.tree import Entry, Tree, check_depth, parse, write_tree
 
