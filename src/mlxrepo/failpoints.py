@@ -27,6 +27,7 @@ FAILPOINTS = (
     "push.sent",
     "push.before-index",
     "push.before-actions",
+    "to-remote.arrived",
     "fetch.arrived",
     "remote-gc.written",
     "remote-gc.indexed",

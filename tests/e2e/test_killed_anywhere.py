@@ -301,5 +301,5 @@ def test_every_step_is_reached_by_one_of_the_scenes(stages: Callable[[str], Stag
     reached = {point for scene in SCENES for point in stages(scene).reached()}
     far = {"move.copied", "move.before-remove"}  # from disk to disk: tests/test_publishing.py
     # With a remote: tests/remotes/test_killed.py.
-    far |= {point for point in FAILPOINTS if point.startswith(("push.", "fetch."))}
+    far |= {point for point in FAILPOINTS if point.startswith(("push.", "fetch.", "to-remote."))}
     assert reached | far == set(FAILPOINTS)

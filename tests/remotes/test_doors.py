@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from places import SECRET, Server, Spot, free_port
 
-from mlxrepo.errors import Damaged, EnvironmentFailed, InputError
+from mlxrepo.errors import Damaged, EnvironmentFailed, InputError, MlxError
 from mlxrepo.hashing import blob_oid
 from mlxrepo.store.door import Door, Found
 from mlxrepo.store.opening import open_door
+from mlxrepo.store.s3 import S3
 
 
 @pytest.fixture
@@ -87,6 +89,67 @@ def test_a_door_that_was_stopped_asks_nothing_more(door: Door, tmp_path: Path) -
     door.stop()
     with pytest.raises(EnvironmentFailed, match="stopped"):
         door.send("objects/ab/large", str(tmp_path / "large"), blob_oid(b""))
+
+
+def test_a_large_file_goes_from_pieces_that_nobody_keeps(door: Door) -> None:
+    data = os.urandom(21 << 20)
+    lengths = (1, 5_000_000, 123, 9_000_000, len(data))
+
+    def pieces() -> Iterator[bytes]:
+        at = 0
+        for length in lengths:
+            yield data[at : at + length]
+            at += length
+
+    door.send_chunks("objects/ab/pieces", len(data), pieces)
+    assert door.size("objects/ab/pieces") == len(data)
+    assert door.read("objects/ab/pieces") == data
+
+
+def test_pieces_that_break_off_leave_no_whole_file(door: Door) -> None:
+    class Gone(MlxError):
+        pass
+
+    def pieces() -> Iterator[bytes]:
+        yield bytes(17 << 20)
+        raise Gone("the source went away")
+
+    with pytest.raises(Gone, match="the source went away"):
+        door.send_chunks("objects/ab/pieces", 18 << 20, pieces)
+    assert door.size("objects/ab/pieces") is None
+    assert door.files("objects") == []
+    door.send_chunks("objects/ab/pieces", 2, lambda: [b"o", b"k"])
+    assert door.read("objects/ab/pieces") == b"ok"
+
+
+def test_a_part_that_fails_is_sent_again_alone(
+    rclone: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlxrepo.store.network.FIRST_WAIT", 0.001)
+    data = os.urandom(20 << 20)
+    tried: list[object] = []
+    real = S3._ask
+
+    def failing(self: S3, what: str, *args: object, **options: object) -> object:
+        tried.append(options.get("PartNumber", args))
+        if args == ("upload_part",) and tried.count(options["PartNumber"]) < 3:
+            raise ConnectionResetError("reset by peer")
+        return real(self, what, *args, **options)
+
+    monkeypatch.setattr(S3, "_ask", failing)
+    spot = rclone.spot()
+    door = open_door(spot.url, spot.options)
+    read: list[int] = []
+
+    def pieces() -> Iterator[bytes]:
+        for at in range(0, len(data), 3 << 20):
+            read.append(at)
+            yield data[at : at + (3 << 20)]
+
+    door.send_chunks("objects/ab/pieces", len(data), pieces)
+    assert door.read("objects/ab/pieces") == data
+    assert sorted(map(tried.count, (1, 2, 3))) == [3, 3, 3]
+    assert len(read) == len(set(read))
 
 
 def test_what_is_deleted_is_gone_and_deleting_nothing_is_no_error(door: Door) -> None:

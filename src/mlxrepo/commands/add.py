@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, combinations, count
-from typing import NamedTuple
 
 from mlxrepo.errors import InputError
-from mlxrepo.paths import RepoPath, ancestors, display, from_user, is_inside, join, name_of, parent
+from mlxrepo.paths import RepoPath, display
 from mlxrepo.progress import SILENT, Progress
-from mlxrepo.repo import gitignore
-from mlxrepo.repo.declared import SECTIONS, lock_path
-from mlxrepo.repo.grammar import RESERVED, check_name
-from mlxrepo.repo.layout import KEPT_BY_GIT
-from mlxrepo.repo.lockfile import DataRecord
-from mlxrepo.repo.observed import Tracked
+from mlxrepo.repo.adding import New, add_new, check_known, files_of, parsed, plan_new, tracked_at
+from mlxrepo.repo.declared import SECTIONS
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.room import check_room
-from mlxrepo.repo.stage import Artifact
 from mlxrepo.repo.update import Updated, gone, modified, update_tracked
-
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
-# `data:` and its like begin a target, so no artifact can be called so: what comes nearest.
-_INSTEAD = {"data": "dataset", "feature": "features", "model": "models", "exp": "experiment"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,29 +22,6 @@ class Added:
 
     updated: tuple[Updated, ...]
     to_commit: tuple[RepoPath, ...]
-
-
-class _New(NamedTuple):
-    """A path to be added: what it will be, the mlx.yaml it belongs to, and whether that has it."""
-
-    path: RepoPath
-    kind: str
-    name: str
-    file: RepoPath
-    is_declared: bool
-
-    @property
-    def address(self) -> str:
-        return f"{self.kind}:{self.name}"
-
-    def declare(self, text: str) -> str:
-        """Insert the artifact into the text of its mlx.yaml; comments and order stay."""
-        from mlxrepo.yamledit import set_entry
-
-        path = os.path.relpath(self.path, parent(self.file) or ".")
-        if path.startswith("~"):
-            path = f"./{path}"
-        return set_entry(text, SECTIONS[self.kind], self.name, {"path": path}, self.file)
 
 
 def add(
@@ -78,18 +43,20 @@ def add(
     """
     if name and len(paths) > 1:
         raise InputError("--name goes with one path", hint="add the paths one by one")
-    chosen = [_parse(repo, text) for text in dict.fromkeys(paths)]
-    known = [(_tracked(repo, path), path) for path in chosen]
+    chosen = [parsed(repo, text) for text in dict.fromkeys(paths)]
+    known = [(tracked_at(repo, path), path) for path in chosen]
     for tracked, path in known:
         if tracked is not None:
-            _check_known(repo, tracked, path, name, kind)
-    fresh = _plan_new(repo, [path for tracked, path in known if tracked is None], name, kind)
+            check_known(repo, tracked, path, name, kind)
+    fresh = plan_new(repo, [path for tracked, path in known if tracked is None], name, kind)
     check_room(repo, chosen)
-    updated, touched = _add_new(repo, fresh, progress)
+    updated, touched = add_new(
+        repo, fresh, lambda new: _store(repo, new, progress), folders=_folders(repo, fresh)
+    )
     for tracked, path in known:
         if tracked is not None:
             updated.append(update_tracked(repo, tracked, path, progress=progress))
-            touched += _files_of(repo, tracked)
+            touched += files_of(repo, tracked)
     return Added(tuple(updated), tuple(repo.git.uncommitted(touched)))
 
 
@@ -107,238 +74,15 @@ def add_modified(repo: Repo, *, progress: Progress = SILENT) -> Added:
             raise gone(repo, item.path)
     check_room(repo, [item.path for item in found])
     updated = [update_tracked(repo, item, item.path, progress=progress) for item in found]
-    touched = [path for item in found for path in _files_of(repo, item)]
+    touched = [path for item in found for path in files_of(repo, item)]
     return Added(tuple(updated), tuple(repo.git.uncommitted(touched)))
 
 
-def _files_of(repo: Repo, tracked: Tracked) -> list[RepoPath]:
-    """Return the files that git keeps about an artifact; an add that was killed wrote some."""
-    artifact = repo.declared.artifacts.get(tracked.address)
-    declared = [RepoPath(artifact.where.file)] if artifact else []
-    return [tracked.lock, join(parent(tracked.path), gitignore.NAME), *declared]
+def _folders(repo: Repo, fresh: Sequence[New]) -> list[RepoPath]:
+    return [new.path for new in fresh if os.path.isdir(repo.full(new.path))]
 
 
-# looking, before anything is written
-
-
-def _parse(repo: Repo, text: str) -> RepoPath:
-    if not text:
-        raise InputError("a path cannot be empty", hint="mlx add DATA")
-    return from_user(text, repo.root, repo.cwd)
-
-
-def _tracked(repo: Repo, path: RepoPath) -> Tracked | None:
-    """Return what is recorded at a path or above it.
-
-    Raises:
-        InputError: when a stage makes it, or made it when it was last declared.
-    """
-    _refuse_made(repo, path)
-    tracked = repo.observed.at(path)
-    if tracked is not None and tracked.role not in SECTIONS:
-        raise InputError(
-            f"{display(path)} is recorded as made by stage {display(tracked.address)}, which is "
-            "no longer declared",
-            hint=f"mlx repro forgets the stage, then mlx add {repo.place.word(path)}",
-        )
-    return tracked
-
-
-def _check_known(
-    repo: Repo, tracked: Tracked, path: RepoPath, name: str | None, kind: str | None
-) -> None:
-    if name and tracked.address != f"{tracked.role}:{name}":
-        raise InputError(f"{display(tracked.path)} has a name already: {tracked.address}")
-    if kind and tracked.role != kind:
-        raise InputError(
-            f"{display(tracked.path)} is recorded as {tracked.address}",
-            hint=f"mlx rm --cached {repo.place.word(tracked.path)}, then add it anew",
-        )
-    for part in (*ancestors(path), path):
-        is_folder = part != path or os.path.isdir(repo.full(path))
-        if (
-            part != tracked.path
-            and is_inside(part, tracked.path)
-            and repo.rules.ignored(part, is_folder)
-        ):
-            raise InputError(f"{display(part)} is left out by .mlxignore", hint="edit .mlxignore")
-
-
-def _plan_new(repo: Repo, paths: list[RepoPath], name: str | None, kind: str | None) -> list[_New]:
-    """Check new paths and decide what each will be; nothing is written yet.
-
-    Raises:
-        InputError: when one of them cannot be added.
-    """
-    for path in paths:
-        _check_here(repo, path)
-        _refuse_overlap(repo, path)
-    for first, second in combinations(paths, 2):
-        if is_inside(first, second) or is_inside(second, first):
-            raise InputError(
-                f"{display(first)} and {display(second)} overlap", hint="add one of them"
-            )
-    _refuse_in_git(repo, paths)
-    taken = {artifact.name for artifact in repo.declared.artifacts.values()}
-    fresh: list[_New] = []
-    for path in paths:
-        fresh.append(_name(repo, path, name, kind, taken))
-        taken.add(fresh[-1].name)
-    for file in {new.file for new in fresh}:
-        _declare(repo.read(file).decode("utf-8"), file, fresh)
-    return fresh
-
-
-def _declare(text: str, file: RepoPath, fresh: Iterable[_New]) -> str:
-    """Return the text of an mlx.yaml with those of the new artifacts that belong into it."""
-    for new in fresh:
-        if new.file == file and not new.is_declared:
-            text = new.declare(text)
-    return text
-
-
-def _check_here(repo: Repo, path: RepoPath) -> None:
-    if not path:
-        raise InputError("the whole repository cannot be data", hint="mlx add data/")
-    full = repo.full(path)
-    if not os.path.lexists(full):
-        raise InputError(f"{display(path)} is not here", hint="check the path: ls")
-    if os.path.islink(full):
-        raise InputError(
-            f"{display(path)} is a symbolic link; what it leads to can be added, if it lies in "
-            "the repository",
-            hint="copy or move the data here, then mlx add it",
-        )
-    if name_of(path) in KEPT_BY_GIT:
-        raise InputError(f"{display(path)} belongs in git", hint=f"git add {repo.place.word(path)}")
-
-
-def _refuse_overlap(repo: Repo, path: RepoPath) -> None:
-    inside = [item.path for item in repo.observed.tracked() if is_inside(item.path, path)]
-    inside += [a.path for a in repo.declared.artifacts.values() if is_inside(a.path, path)]
-    inside = [item for item in inside if item != path]
-    if inside:
-        raise InputError(
-            f"{display(path)} holds {display(inside[0])}, which is tracked by itself",
-            hint=f"mlx rm --cached {repo.place.word(inside[0])} first, or add other paths",
-        )
-    project = next((file for file in repo.project_paths if is_inside(file, path)), None)
-    if project:
-        raise InputError(
-            f"{display(path)} holds {display(project)}, which belongs in git",
-            hint="add the folder that holds nothing but data",
-        )
-
-
-def _refuse_in_git(repo: Repo, paths: list[RepoPath]) -> None:
-    in_git = repo.git.tracked(paths)
-    if in_git:
-        path = next(path for path in paths if is_inside(in_git[0], path))
-        word = repo.place.word(path)
-        raise InputError(
-            f"git tracks {display(in_git[0])}"
-            + (f" and {len(in_git) - 1} more files" if len(in_git) > 1 else "")
-            + "; a file belongs to git or to mlx, not to both",
-            hint=f"git rm -r --cached {word}, then mlx add {word}",
-        )
-
-
-def _refuse_made(repo: Repo, path: RepoPath) -> None:
-    maker = repo.declared.maker(path)
-    inside = [
-        stage for out, (stage, _) in repo.declared.outs.items() if path and is_inside(out, path)
-    ]
-    stage = maker or (inside[0] if inside else None)
-    if stage is not None:
-        raise InputError(
-            f"{display(path)} is made by stage {stage.address} ({stage.where})",
-            hint=f"mlx repro {stage.address} records it",
-        )
-
-
-def _project_file(repo: Repo, path: RepoPath) -> RepoPath:
-    """Return the nearest mlx.yaml above a path."""
-    above = [file for file in repo.project_paths if is_inside(path, parent(file))]
-    if not above:
-        raise InputError(f"no mlx.yaml lies above {display(path)}", hint="mlx init at the root")
-    return max(above, key=lambda file: len(parent(file)))
-
-
-def _name(repo: Repo, path: RepoPath, name: str | None, kind: str | None, taken: set[str]) -> _New:
-    artifact = repo.declared.artifact_at(path)
-    if artifact is not None:
-        return _as_declared(repo, path, artifact, name, kind)
-    if name is None:
-        name = _free_name(path, taken)
-    check_name(name, "artifact")
-    for other in repo.declared.artifacts.values():
-        if other.name == name:
-            raise InputError(f'the name "{name}" is taken at {other.where}', hint="choose another")
-    return _New(path, kind or "data", name, _project_file(repo, path), False)
-
-
-def _as_declared(
-    repo: Repo, path: RepoPath, artifact: Artifact, name: str | None, kind: str | None
-) -> _New:
-    if artifact.path != path:
-        raise InputError(
-            f"{display(path)} lies inside {display(artifact.path)}, which is declared but not "
-            f"recorded ({artifact.where})",
-            hint=f"mlx add {repo.place.word(artifact.path)}",
-        )
-    if (name or artifact.name, kind or artifact.kind) != (artifact.name, artifact.kind):
-        raise InputError(
-            f"{display(path)} is declared as {artifact.kind}:{artifact.name}",
-            where=artifact.where,
-        )
-    return _New(path, artifact.kind, artifact.name, RepoPath(artifact.where.file), True)
-
-
-def _free_name(path: RepoPath, taken: set[str]) -> str:
-    """Derive a name: the file's stem, else with its folders' names, else with a number."""
-    parts = [*path.split("/")[:-1], name_of(path).lstrip(".").split(".")[0]]
-    words = [_NOT_IN_NAMES.sub("-", part).strip("-") for part in parts]
-    words = [word for word in words if word] or ["data"]
-    names = ["-".join(words[start:]) for start in range(len(words) - 1, -1, -1)]
-    last = _INSTEAD.get(words[-1], words[-1])
-    numbered = (f"{last}-{number}" for number in count(2))
-    free = (name for name in chain(names, [last], numbered) if name not in taken)
-    return next(name for name in free if name not in RESERVED)
-
-
-# writing
-
-
-def _add_new(
-    repo: Repo, fresh: list[_New], progress: Progress
-) -> tuple[list[Updated], list[RepoPath]]:
-    """Store, declare and record new artifacts; return them and the files to commit."""
-    if not fresh:
-        return [], []
-    paths = [new.path for new in fresh]
-    folders = [path for path in paths if os.path.isdir(repo.full(path))]
-    # Killed from here on, it leaves lines in .gitignore, and never data for `git add --all`.
-    hidden = repo.hide(paths, folders=folders)
-    touched = [join(parent(path), gitignore.NAME) for path in hidden]
-    try:
-        updated = [_store(repo, new, progress) for new in fresh]
-        for file in sorted({new.file for new in fresh if not new.is_declared}):
-            repo.update_project(file, lambda text, file=file: _declare(text, file, fresh))  # type: ignore[misc]
-            touched.append(file)
-    except Exception:
-        repo.reveal(hidden)
-        raise
-    for lock in sorted({lock_path(new.file) for new in fresh}):
-        with repo.recording(lock) as (records, placed):
-            for new, item in zip(fresh, updated, strict=True):
-                if lock_path(new.file) == lock:
-                    records[new.address] = DataRecord(new.path, item.entry)
-                    placed[new.path] = item.entry
-        touched.append(lock)
-    return updated, touched
-
-
-def _store(repo: Repo, new: _New, progress: Progress) -> Updated:
+def _store(repo: Repo, new: New, progress: Progress) -> Updated:
     with repo.store.batch() as batch:
         entry = repo.scan(batch=batch, progress=progress).entry(new.path)
     if entry is None:

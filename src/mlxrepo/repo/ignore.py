@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mlxrepo.hashing import fingerprint
-from mlxrepo.paths import ancestors, parent
+from mlxrepo.paths import ancestors, is_inside, parent
 from mlxrepo.repo.layout import IGNORE_FILE
 
 if TYPE_CHECKING:
@@ -30,10 +30,15 @@ _NAMED_GROUP = re.compile(r"\(\?P<\w+>")
 
 
 class IgnoreRules:
-    """The rules of a worktree; those of folders above a path are asked first, as in git."""
+    """The rules of a worktree; those of folders above a path are asked first, as in git.
 
-    def __init__(self, root: str):
+    `elsewhere` is a repository path and the folder with what belongs there, where that is not in
+    the worktree.
+    """
+
+    def __init__(self, root: str, elsewhere: tuple[str, str] | None = None):
         self._root = root
+        self._elsewhere = elsewhere
         self._texts: dict[str, bytes] = {}
         self._specs: dict[str, tuple[GitIgnoreSpec, Matches]] = {}
         self._digests: dict[str, bytes] = {}
@@ -64,11 +69,16 @@ class IgnoreRules:
     def _text(self, folder: str) -> bytes:
         if folder not in self._texts:
             try:
-                with open(os.path.join(self._root, folder, IGNORE_FILE), "rb") as stream:
+                with open(os.path.join(self._place(folder), IGNORE_FILE), "rb") as stream:
                     self._texts[folder] = stream.read()
             except (FileNotFoundError, NotADirectoryError):
                 self._texts[folder] = b""
         return self._texts[folder]
+
+    def _place(self, folder: str) -> str:
+        if self._elsewhere and is_inside(folder, self._elsewhere[0]):
+            return self._elsewhere[1] + folder[len(self._elsewhere[0]) :]
+        return os.path.join(self._root, folder)
 
     def _spec(self, folder: str) -> tuple[GitIgnoreSpec, Matches]:
         if folder not in self._specs:

@@ -31,8 +31,8 @@ from mlxrepo.repo.settings import Settings
 from mlxrepo.repo.shared_store import is_shared, share
 from mlxrepo.repo.stage import ProjectFile, Read
 from mlxrepo.repo.targets import Place
-from mlxrepo.store.objects import FSYNC, LINKS, Batch, Store
-from mlxrepo.store.snapshot import Scan
+from mlxrepo.store.objects import FSYNC, LINKS, Store
+from mlxrepo.store.snapshot import Scan, Sink
 from mlxrepo.store.statcache import StatCache
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ class Repo:
 
     # work
 
-    def scan(self, *, batch: Batch | None = None, progress: Progress = SILENT) -> Scan:
+    def scan(self, *, batch: Sink | None = None, progress: Progress = SILENT) -> Scan:
         """Return a scan of the workspace; with a batch it stores what it hashes."""
         return Scan(
             self.root,

@@ -6,7 +6,7 @@ changed afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 from mlxrepo.hashing import Oid
@@ -17,6 +17,10 @@ class Found(NamedTuple):
 
     path: str
     size: int
+
+
+Chunks = Callable[[], Iterable[bytes]]
+"""Gives the pieces of a file, from the beginning each time that it is called."""
 
 
 def untold(amount: int) -> None:
@@ -71,6 +75,15 @@ class Door(Protocol):
         Raises:
             Damaged: when it turns out on the way that the blob is not `oid`; nothing is written.
             FileNotFoundError: when `source` is not there.
+        """
+
+    def send_chunks(
+        self, path: str, size: int, chunks: Chunks, advance: Callable[[int], None] = untold
+    ) -> bool:
+        """Write a large file of `size` bytes from pieces; return as `write` does.
+
+        `chunks` is called for each try. What it raises ends the sending; the file is not there
+        then, or is shorter than `size`.
         """
 
     def refuses_other_bytes(self, path: str) -> bool:

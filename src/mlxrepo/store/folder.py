@@ -13,7 +13,7 @@ from mlxrepo.errors import EnvironmentFailed
 from mlxrepo.hashing import Oid
 from mlxrepo.paths import TEMP_PREFIX, display
 from mlxrepo.store.copies import damaged
-from mlxrepo.store.door import Found, untold
+from mlxrepo.store.door import Chunks, Found, untold
 
 _WHY = {
     errno.EACCES: ("is closed to you", "mend its permissions"),
@@ -114,20 +114,37 @@ class Folder:
                 raise EnvironmentFailed("stopped")
             advance(amount)
 
-        with self._telling():
-            self._check_there()
-            final = self._full(path)
-            files.make_folder(os.path.dirname(final))
-            with files.temp_file(os.path.dirname(final)) as (fd, temp):
-                content = reading.read_content(source, sink=fd, tick=tick)
-                if content.oid != oid:
-                    raise damaged("blob", oid)
-                if content.data is not None:  # small ones are not copied
-                    files.write_all(fd, content.data)
-                if os.path.exists(final):  # with other bytes, else nobody would send it
-                    files.remove_quietly(final)
-                files.publish(fd, temp, final)
+        with self._telling(), self._new(path) as fd:
+            content = reading.read_content(source, sink=fd, tick=tick)
+            if content.oid != oid:
+                raise damaged("blob", oid)
+            if content.data is not None:  # small ones are not copied
+                files.write_all(fd, content.data)
         return True
+
+    def send_chunks(
+        self, path: str, size: int, chunks: Chunks, advance: Callable[[int], None] = untold
+    ) -> bool:
+        """Write a large file from pieces; who gives them hashes them."""
+        with self._telling(), self._new(path) as fd:
+            for chunk in chunks():
+                if self._stopped.is_set():
+                    raise EnvironmentFailed("stopped")
+                files.write_all(fd, chunk)
+                advance(len(chunk))
+        return True
+
+    @contextlib.contextmanager
+    def _new(self, path: str) -> Iterator[int]:
+        """Open a new file; it appears whole at `path` when the block ends without an error."""
+        self._check_there()
+        final = self._full(path)
+        files.make_folder(os.path.dirname(final))
+        with files.temp_file(os.path.dirname(final)) as (fd, temp):
+            yield fd
+            if os.path.exists(final):  # with other bytes, else nobody would send it
+                files.remove_quietly(final)
+            files.publish(fd, temp, final)
 
     def refuses_other_bytes(self, path: str) -> bool:
         """Return that they are: what is written is hashed on the way."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from mlxrepo.errors import EnvironmentFailed
 from mlxrepo.hashing import Oid
-from mlxrepo.store.door import Found, untold
+from mlxrepo.store.door import Chunks, Found, untold
 from mlxrepo.store.network import Network
 from mlxrepo.store.refusals import redacted
 from mlxrepo.store.remote import MARKER
@@ -36,6 +36,12 @@ class Http(Network):
 
     def send(
         self, path: str, source: str, oid: Oid, advance: Callable[[int], None] = untold
+    ) -> bool:
+        """Refuse to."""
+        raise self._read_only()
+
+    def send_chunks(
+        self, path: str, size: int, chunks: Chunks, advance: Callable[[int], None] = untold
     ) -> bool:
         """Refuse to."""
         raise self._read_only()

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import math
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import fsspec
 import fsspec.asyn
 
-from mlxrepo.errors import EnvironmentFailed, InputError
+from mlxrepo.errors import EnvironmentFailed, InputError, MlxError
 from mlxrepo.hashing import Oid
-from mlxrepo.store.door import Found, untold
-from mlxrepo.store.refusals import is_bucket_absent, is_transient, refusal
+from mlxrepo.store.door import Chunks, Found, untold
+from mlxrepo.store.refusals import is_bucket_absent, is_transient, redacted, refusal
 
 R = TypeVar("R")
 
@@ -40,7 +41,9 @@ PACKAGES = {
 
 
 class Network:
-    """The door to a URL that fsspec knows."""
+    """The door to a URL that fsspec knows; `role` is what messages call it."""
+
+    role = "remote"
 
     def __init__(self, url: str, options: Mapping[str, str]):
         self.url = url.rstrip("/")
@@ -63,41 +66,45 @@ class Network:
         except (ImportError, ValueError):
             package = PACKAGES.get(protocol)
             raise InputError(
-                f"nothing here speaks {protocol}:// of the remote {self.url}",
+                f"nothing here speaks {protocol}:// of the {self.role} {redacted(self.url)}",
                 hint=f"pip install {package}" if package else "mlx remote add -h",
             ) from None
         options = {**kind._get_kwargs_from_urls(self.url), **options}
         try:
             return kind(skip_instance_cache=True, use_listings_cache=False, **options)
         except Exception as error:  # an account that is not set, a host out of reach
-            raise refusal(error, self.url) from None
+            raise refusal(error, self.url, self.role) from None
 
     def _full(self, path: str) -> str:
         return f"{self._base}/{path}" if path else self._base
 
     # asking
 
-    def _try(self, what: str, *args: Any, **options: Any) -> Any:
-        """Ask fsspec, and again while that can help."""
+    def _try(self, what: str | Callable[[], Any], *args: Any, **options: Any) -> Any:
+        """Ask fsspec, by the name of a method or by a call, and again while that can help."""
         wait = FIRST_WAIT
         for left in reversed(range(TRIES)):
             if self._stopped.is_set():
                 break
             try:
                 return self._ask(what, *args, **options)
+            except MlxError:
+                raise
             except Exception as error:
                 if self._stopped.is_set():
                     raise EnvironmentFailed("stopped") from None
                 if isinstance(error, FileNotFoundError) and not is_bucket_absent(error):
                     raise
                 if not left or not is_transient(error):
-                    raise refusal(error, self.url) from None
+                    raise refusal(error, self.url, self.role) from None
             self._stopped.wait(wait * random.uniform(0.7, 1.3))
             wait *= 2
         raise EnvironmentFailed("stopped")
 
-    def _ask(self, what: str, *args: Any, **options: Any) -> Any:
+    def _ask(self, what: str | Callable[[], Any], *args: Any, **options: Any) -> Any:
         """Call a method of fsspec, where that can be done so that `stop` can end it."""
+        if not isinstance(what, str):
+            return what()
         if not self._fs.async_impl:
             return getattr(self._fs, what)(*args, **options)
         asked = asyncio.run_coroutine_threadsafe(
@@ -134,7 +141,8 @@ class Network:
         return [
             Found(name[cut:], int(row.get("size") or 0))
             for name, row in rows.items()
-            if name.startswith(below)
+            # rclone lists a folder that has become empty.
+            if name.startswith(below) and row.get("type", "file") == "file"
         ]
 
     def size(self, path: str) -> int | None:
@@ -166,6 +174,27 @@ class Network:
         """Write a large file; nothing vouches for what arrived."""
         self._try("put_file", source, self._full(path), callback=_Told(advance))
         return False
+
+    def send_chunks(
+        self, path: str, size: int, chunks: Chunks, advance: Callable[[int], None] = untold
+    ) -> bool:
+        """Write a large file from pieces; nothing vouches for what arrived."""
+        self._try(lambda: self._stream(self._full(path), chunks(), advance))
+        return False
+
+    def _stream(self, path: str, chunks: Iterable[bytes], advance: Callable[[int], None]) -> None:
+        self._fs.makedirs(self._fs._parent(path), exist_ok=True)
+        try:
+            with self._fs.open(path, "wb") as stream:
+                for chunk in chunks:
+                    if self._stopped.is_set():
+                        raise EnvironmentFailed("stopped")
+                    stream.write(chunk)
+                    advance(len(chunk))
+        except BaseException:
+            with contextlib.suppress(Exception):  # a part of it helps nobody
+                self._fs.rm_file(path)
+            raise
 
     def refuses_other_bytes(self, path: str) -> bool:
         """Return that they are not: no checksum is sent."""

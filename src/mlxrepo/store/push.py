@@ -42,16 +42,19 @@ class Sent:
 def with_sent(remote: Remote, known: Known) -> tuple[Known, list[Spot]]:
     """Return what is there with what earlier pushes sent and did not index, and these spots."""
     spots = [spot for spot in remote.sent() if not known.has(spot.key)]
-    return (_Extended(known, spots) if spots else known), spots
+    return (Extended(known, spots) if spots else known), spots
 
 
-class _Extended(Known):
+class Extended(Known):
+    """What the indexes say, and spots that are there and in none of them."""
+
     def __init__(self, known: Known, spots: list[Spot]):
         super().__init__(known.indexes, sweeps=known.sweeps)
         self._known = known
         self._more = {spot.key: spot for spot in spots}
 
     def find(self, key: bytes) -> Spot | None:
+        """Return where an object lies."""
         return self._known.find(key) or self._more.get(key)
 
 

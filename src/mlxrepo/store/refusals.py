@@ -31,6 +31,7 @@ _MEANINGS: dict[str, tuple[str, str | None]] = {
     "EndpointConnectionError": ("cannot be reached", "is the network there, and the URL right?"),
     "ConnectTimeoutError": ("cannot be reached", "is the network there, and the URL right?"),
     "ConnectionRefusedError": ("cannot be reached", "is the network there, and the URL right?"),
+    "ClientConnectorError": ("cannot be reached", "is the network there, and the URL right?"),
     "gaierror": ("cannot be reached: its host has no address", "is the URL right?"),
     "SSLError": ("cannot be trusted: its certificate is not accepted", "is the URL right?"),
     "NotImplementedError": (
@@ -59,6 +60,7 @@ _MEANINGS: dict[str, tuple[str, str | None]] = {
 }
 _TRANSIENT = {
     "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionError",
+    "ClientConnectorError",
     "ConnectionClosedError", "ConnectionResetError", "ConnectionRefusedError", "HTTPClientError",
     "ResponseStreamingError", "IncompleteRead", "IncompleteReadError", "ClientPayloadError",
     "ServerDisconnectedError", "TimeoutError", "FSTimeoutError", "ResponseParserError",
@@ -112,9 +114,9 @@ def is_mismatch(error: BaseException) -> bool:
     return any(not codes.isdisjoint(_words(link)) for link in _chain(error))
 
 
-def refusal(error: BaseException, url: str) -> EnvironmentFailed:
+def refusal(error: BaseException, url: str, role: str = "remote") -> EnvironmentFailed:
     """Return the error to show for what a library raised while it asked the remote at `url`."""
-    place = f"the remote {display(redacted(url))}"
+    place = f"the {role} {display(redacted(url))}"
     if is_bucket_absent(error):
         what, hint = _MEANINGS["NoSuchBucket"]
         return EnvironmentFailed(f"{place} {what}", hint=hint)
@@ -132,7 +134,7 @@ def refusal(error: BaseException, url: str) -> EnvironmentFailed:
     if any(isinstance(link, PermissionError) for link in links):
         what, hint = _MEANINGS["AccessDenied"]
         return EnvironmentFailed(f"{place} {what} ({_said(error)})", hint=hint)
-    hint = "mlx remote test NAME says what works"
+    hint = "mlx remote test NAME says what works" if role == "remote" else None
     return EnvironmentFailed(f"{place} failed: {_said(error)}", hint=hint)
 
 
@@ -155,6 +157,8 @@ def _words(error: BaseException) -> set[str]:
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         words.add(str(response.get("Error", {}).get("Code", "")))
+    if isinstance(getattr(error, "status", None), int):  # of aiohttp
+        words.add(str(_status(error)))
     return words
 
 

@@ -12,7 +12,7 @@ from mlxrepo.errors import Damaged, EnvironmentFailed, MlxError
 from mlxrepo.hashing import ALGORITHM, Oid, blob_hasher, is_oid
 from mlxrepo.store.condemned import Mark, ages, decode, is_mark
 from mlxrepo.store.copies import damaged
-from mlxrepo.store.door import Door, untold
+from mlxrepo.store.door import Chunks, Door, untold
 from mlxrepo.store.parallel import parallel
 from mlxrepo.store.remoteindex import (
     FORMAT,
@@ -268,6 +268,23 @@ class Remote:
                 return
             if reading.read_content(source).oid != oid:
                 raise damaged("blob", oid)
+            advance = untold  # it has been counted
+        raise self._otherwise(path)
+
+    def send_chunks(
+        self, oid: Oid, size: int, chunks: Chunks, advance: Callable[[int], None] = untold
+    ) -> None:
+        """Write a blob of `size` bytes as a file of its own, as `write` does.
+
+        `chunks` gives it from the beginning each time that it is called, and checks that it is
+        `oid` before it ends.
+        """
+        path = object_file(oid)
+        for _ in range(2):
+            vouched = self.door.send_chunks(path, size, chunks, advance)
+            self.confirm(path, size)
+            if vouched or self.refuses or self.holds(oid, size):
+                return
             advance = untold  # it has been counted
         raise self._otherwise(path)
 

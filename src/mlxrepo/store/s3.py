@@ -9,14 +9,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from mlxrepo.errors import EnvironmentFailed
 from mlxrepo.files import open_regular
 from mlxrepo.hashing import Oid, blob_hasher
 from mlxrepo.store.copies import damaged
-from mlxrepo.store.door import untold
+from mlxrepo.store.door import Chunks, untold
 from mlxrepo.store.network import Network, seconds
 from mlxrepo.store.parallel import parallel
 from mlxrepo.store.refusals import is_mismatch, is_wordless, redacted, refusal
@@ -41,24 +41,7 @@ class S3(Network):
     """The door to a bucket."""
 
     def _options(self, options: Mapping[str, str]) -> dict[str, Any]:
-        """Return the options of a remote as s3fs names them; credentials are the environment's."""
-        client = {"endpoint_url": options.get("endpoint"), "region_name": options.get("region")}
-        timeout = seconds(options)
-        return {
-            "anon": options.get("anonymous") == "true",
-            "profile": options.get("profile"),
-            "client_kwargs": {name: value for name, value in client.items() if value},
-            "config_kwargs": {
-                "connect_timeout": min(10.0, timeout),
-                "read_timeout": timeout,
-                "max_pool_connections": 32,
-                "retries": {"total_max_attempts": 1},
-                # The MD5 is sent, which more stores check.
-                "request_checksum_calculation": "when_required",
-                # Everything that is read is hashed here; rclone and Ceph send none for ranges.
-                "response_checksum_validation": "when_required",
-            },
-        }
+        return s3_options(options)
 
     def _open(self, options: dict[str, Any]) -> Any:
         found = super()._open(options)
@@ -69,7 +52,7 @@ class S3(Network):
         bucket, key, _ = self._fs.split_path(self._full(path))
         return self._try("call_s3", method, Bucket=bucket, Key=key, **options)
 
-    def _ask(self, what: str, *args: Any, **options: Any) -> Any:
+    def _ask(self, what: str | Callable[[], Any], *args: Any, **options: Any) -> Any:
         try:
             return super()._ask(what, *args, **options)
         except Exception as error:
@@ -94,20 +77,31 @@ class S3(Network):
         self, path: str, source: str, oid: Oid, advance: Callable[[int], None] = untold
     ) -> bool:
         """Write a large file in parts, a few at a time; each is tried again by itself."""
+        fd, found = open_regular(source)
+        with open(fd, "rb") as stream:
+
+            def pieces() -> Iterator[bytes]:
+                stream.seek(0)
+                return hashed(iter(lambda: stream.read(PART), b""), oid)
+
+            return self.send_chunks(path, found.st_size, pieces, advance)
+
+    def send_chunks(
+        self, path: str, size: int, chunks: Chunks, advance: Callable[[int], None] = untold
+    ) -> bool:
+        """Write a large file from pieces, in parts, a few at a time; each is tried again."""
         for _ in range(UPLOADS):
-            fd, found = open_regular(source)
-            with open(fd, "rb") as stream:
-                try:
-                    return self._upload(path, stream, found.st_size, oid, advance)
-                except _UploadLost:
-                    advance = untold  # rather too little than twice
+            try:
+                return self._upload(path, size, chunks(), advance)
+            except _UploadLost:
+                advance = untold  # rather too little than twice
         raise EnvironmentFailed(
             f"the remote {redacted(self.url)} forgets uploads that are under way",
             hint="again later: what arrived stays",
         )
 
     def _upload(
-        self, path: str, stream: BinaryIO, size: int, oid: Oid, advance: Callable[[int], None]
+        self, path: str, size: int, chunks: Iterable[bytes], advance: Callable[[int], None]
     ) -> bool:
         upload = self._s3("create_multipart_upload", path)["UploadId"]
 
@@ -124,12 +118,9 @@ class S3(Network):
             advance(len(data))
             return _Part(number, answer["ETag"], _names(answer, digest))
 
-        hasher = blob_hasher(size)
-        work = _parts(stream, max(PART, -(-size // PARTS_MAX)), hasher)
+        work = enumerate(regrouped(chunks, max(PART, -(-size // PARTS_MAX))), 1)
         try:
             parts = sorted(parallel(send_part, work, PARTS_AT_ONCE, self.stop))
-            if hasher.hexdigest() != oid:
-                raise damaged("blob", oid)
         except BaseException:
             self._abandon(path, upload)
             raise
@@ -165,13 +156,62 @@ class S3(Network):
         return False
 
 
-def _parts(stream: BinaryIO, size: int, hasher: Any) -> Iterator[tuple[int, bytes]]:
-    """Yield the parts of a file with their numbers, hashing it on the way."""
-    number = 0
-    while data := stream.read(size):
-        hasher.update(data)
-        number += 1
-        yield number, data
+def s3_options(options: Mapping[str, str]) -> dict[str, Any]:
+    """Return the options of a remote as s3fs names them; credentials are the environment's.
+
+    Raises:
+        InputError: when its timeout is no time.
+    """
+    client = {"endpoint_url": options.get("endpoint"), "region_name": options.get("region")}
+    timeout = seconds(options)
+    return {
+        "anon": options.get("anonymous") == "true",
+        "profile": options.get("profile"),
+        "client_kwargs": {name: value for name, value in client.items() if value},
+        "config_kwargs": {
+            "connect_timeout": min(10.0, timeout),
+            "read_timeout": timeout,
+            "max_pool_connections": 32,
+            "retries": {"total_max_attempts": 1},
+            # The MD5 is sent, which more stores check.
+            "request_checksum_calculation": "when_required",
+            # Everything that is read is hashed here; rclone and Ceph send none for ranges.
+            "response_checksum_validation": "when_required",
+        },
+    }
+
+
+def regrouped(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Yield the same bytes in pieces of `size`; the last may be shorter."""
+    held = bytearray()
+    for chunk in chunks:
+        if not held and len(chunk) == size:
+            yield chunk
+            continue
+        held += chunk
+        while len(held) >= size:
+            yield bytes(memoryview(held)[:size])
+            del held[:size]
+    if held:
+        yield bytes(held)
+
+
+def hashed(chunks: Iterable[bytes], oid: Oid) -> Iterator[bytes]:
+    """Yield the pieces of a blob, and the last one only if all together are `oid`.
+
+    Raises:
+        Damaged: when they are not.
+    """
+    hasher, held = blob_hasher(PART), b""
+    for chunk in chunks:
+        if held:
+            yield held
+        hasher.update(chunk)
+        held = chunk
+    if hasher.hexdigest() != oid:
+        raise damaged("blob", oid)
+    if held:
+        yield held
 
 
 def _md5(data: bytes) -> bytes:

@@ -30,7 +30,8 @@ from mlxrepo.progress import SILENT, Progress
 from mlxrepo.reading import read_content
 from mlxrepo.store.links import linked_oid, quarantine_if_edited
 from mlxrepo.store.marker import is_partial
-from mlxrepo.store.objects import Batch, Store
+from mlxrepo.store.objects import Store
+from mlxrepo.store.sink import Sink as Sink
 from mlxrepo.store.statcache import Folder, Seen, StatCache, listing_print, single_key
 from mlxrepo.store.tree import Entry, Tree, check_depth, parse, write_tree
 
@@ -77,7 +78,7 @@ class Scan:
         cache: StatCache,
         store: Store,
         *,
-        batch: Batch | None = None,
+        batch: Sink | None = None,
         ignored: Ignored = nothing_ignored,
         rules: Rules = no_rules,
         progress: Progress = SILENT,
