@@ -27,6 +27,7 @@ from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.source import Source, last_name, open_source
 from mlxrepo.repo.update import Updated
 from mlxrepo.store.compare import same
+from mlxrepo.store.crossing import was_undone
 from mlxrepo.store.marker import mark_partial
 from mlxrepo.store.notes import Notes
 from mlxrepo.store.outbox import Outbox
@@ -239,6 +240,11 @@ class _Transfer:
             store, self._remote, survey, arrived,
             jobs=self._jobs, prepare=self._prepare, known=before, progress=self._progress,
         )  # fmt: skip
+        if listed.index and was_undone(self._remote, before, listed.index, self._progress):
+            raise EnvironmentFailed(
+                f"a gc of the remote {self._remote.name} took away some of what was sent",
+                hint="the same command again",
+            )
         sent = outbox.sent
         self.sent = Sent(
             sent.objects + listed.objects,
