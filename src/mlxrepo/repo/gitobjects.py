@@ -1,0 +1,171 @@
+"""Many objects of git through one `git cat-file --batch`: commits, their trees, files in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import BinaryIO, NamedTuple
+
+from mlxrepo.errors import CannotDecide, EnvironmentFailed, InputError
+from mlxrepo.paths import display
+from mlxrepo.repo.git import Git
+
+_AT_ONCE = 400  # questions that fit into a pipe before an answer is read
+_BLOBS_AT_ONCE = 50  # held in memory together
+FOLDER, SUBMODULE, LINK, EXECUTABLE = "40000", "160000", "120000", "100755"
+
+
+class Item(NamedTuple):
+    """What a tree of git holds under a name: its mode as git writes it, and git's oid."""
+
+    mode: str
+    oid: str
+
+
+class GitObjects:
+    """Reads objects of one repository; trees that were read are remembered."""
+
+    def __init__(self, git: Git):
+        self._git = git
+        self._pipes: tuple[BinaryIO, BinaryIO, Callable[[], object]] | None = None
+        self._trees: dict[str, dict[str, Item]] = {}
+        self._named: dict[tuple[str, frozenset[str]], tuple[tuple[str, Item], ...]] = {}
+
+    def close(self) -> None:
+        """End git."""
+        if self._pipes is not None:
+            self._pipes[2]()
+            self._pipes = None
+
+    def commit(self, rev: str) -> tuple[str, str]:
+        """Resolve a revision to a commit, and return that and its tree.
+
+        Raises:
+            CannotDecide: when there is no such commit, or a partial clone has not fetched it.
+            InputError: for what cannot be a revision.
+        """
+        if not rev or rev.startswith("-") or "\n" in rev:
+            raise InputError(f'"{display(rev)}" is not a revision')
+        [(oid, kind, data)] = self._ask([f"{rev}^{{commit}}"])
+        if kind != "commit":
+            if rev == "HEAD":
+                raise CannotDecide("there is no commit yet", hint="git commit, then again")
+            raise CannotDecide(f'git knows no revision "{display(rev)}"', hint="git log --oneline")
+        return oid, data[5 : data.index(b"\n")].decode()
+
+    def read(self, oid: str) -> bytes:
+        """Return a blob.
+
+        Raises:
+            CannotDecide: when git does not have it.
+        """
+        return next(self._have([oid]))
+
+    def contents(self, oids: Sequence[str]) -> Iterator[bytes]:
+        """Yield blobs, a few at a time.
+
+        Raises:
+            CannotDecide: as `read`.
+        """
+        for start in range(0, len(oids), _BLOBS_AT_ONCE):
+            yield from self._have(oids[start : start + _BLOBS_AT_ONCE])
+
+    def tree(self, oid: str) -> dict[str, Item]:
+        """Return what one folder holds, by name.
+
+        Raises:
+            CannotDecide: when git does not have it.
+        """
+        if oid not in self._trees:
+            self._trees[oid] = _parse(next(self._have([oid])), len(oid) // 2)
+        return self._trees[oid]
+
+    def find(self, tree: str, path: str) -> Item | None:
+        """Return what lies at a path below a tree ("" is itself); None when nothing does.
+
+        Raises:
+            CannotDecide: as `tree`.
+        """
+        item: Item | None = Item(FOLDER, tree)
+        for name in path.split("/") if path else ():
+            if item is None or item.mode != FOLDER:
+                return None
+            item = self.tree(item.oid).get(name)
+        return item
+
+    def files(self, tree: str, names: frozenset[str]) -> tuple[tuple[str, Item], ...]:
+        """Return every file below a tree that has one of some names, with its path.
+
+        Raises:
+            CannotDecide: as `tree`.
+        """
+        key = tree, names
+        if key not in self._named:
+            self._fill(tree)
+            self._named[key] = tuple(self._below(tree, names))
+        return self._named[key]
+
+    def _below(self, tree: str, names: frozenset[str]) -> Iterator[tuple[str, Item]]:
+        for name, item in self.tree(tree).items():
+            if item.mode == FOLDER:
+                for path, found in self.files(item.oid, names):
+                    yield f"{name}/{path}", found
+            elif name in names and item.mode not in (SUBMODULE, LINK):
+                yield name, item
+
+    def _fill(self, tree: str) -> None:
+        """Read all trees below one, level by level: asked one by one each would be waited for."""
+        level = [tree]
+        while level:
+            new = [oid for oid in dict.fromkeys(level) if oid not in self._trees]
+            for oid, data in zip(new, self._have(new), strict=True):
+                self._trees[oid] = _parse(data, len(oid) // 2)
+            level = [i.oid for oid in new for i in self._trees[oid].values() if i.mode == FOLDER]
+
+    def _have(self, oids: Sequence[str]) -> Iterator[bytes]:
+        for oid, kind, data in self._ask(oids):
+            if not kind:
+                raise CannotDecide(
+                    f"git does not have the object {oid}: this is a partial clone, or it is lost",
+                    hint="git fetch --refetch in a partial clone; else git fsck",
+                )
+            yield data
+
+    def _ask(self, names: Sequence[str]) -> Iterator[tuple[str, str, bytes]]:
+        """Yield oid, kind and content of what each name means; no kind where it means nothing."""
+        if self._pipes is None:
+            self._pipes = self._git.talk("cat-file", "--batch")
+        to, back, _ = self._pipes
+        for start in range(0, len(names), _AT_ONCE):
+            part = names[start : start + _AT_ONCE]
+            try:
+                to.write(b"".join(os.fsencode(name) + b"\n" for name in part))
+                to.flush()
+                answers = [_answer(back) for _ in part]
+            except OSError as error:
+                raise EnvironmentFailed(f"git cat-file ended early: {error.strerror}") from None
+            yield from answers
+
+
+def _answer(back: BinaryIO) -> tuple[str, str, bytes]:
+    head = back.readline()
+    if not head:
+        raise EnvironmentFailed("git cat-file ended early", hint="git fsck")
+    words = head.decode("utf-8", "surrogateescape").rstrip("\n").split(" ")
+    if len(words) != 3 or words[1] not in ("blob", "tree", "commit", "tag"):
+        return words[0], "", b""  # missing, or ambiguous
+    data = back.read(int(words[2]))
+    back.read(1)
+    return words[0], words[1], data
+
+
+def _parse(data: bytes, length: int) -> dict[str, Item]:
+    """Decode a tree; oids in it take `length` bytes."""
+    found: dict[str, Item] = {}
+    at = 0
+    while at < len(data):
+        end = data.index(b"\0", at)
+        mode, _, name = data[at:end].partition(b" ")
+        at = end + 1 + length
+        found[os.fsdecode(name)] = Item(mode.decode(), data[end + 1 : at].hex())
+    return found
