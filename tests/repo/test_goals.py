@@ -29,8 +29,8 @@ def test_they_are_of_any_file_or_of_one() -> None:
     ("text", "place", "why"),
     [
         ("  auc: {tolerance: 1}", "mlx.yaml:2:3", 'the goal "auc" does not say which way'),
-        ("  auc: {better: more}", "mlx.yaml:2:16", "one item is text: more"),
-        ("  auc: {better: higher, tolerance: -1}", "mlx.yaml:2:35", "a number: -1"),
+        ("  auc: {better: more}", "mlx.yaml:2:17", "one item is text: more"),
+        ("  auc: {better: higher, tolerance: -1}", "mlx.yaml:2:36", "a number: -1"),
         ("  auc: {better: higher, tolerance: .inf}", "mlx.yaml:2:3", "a tolerance that is no"),
         ("  auc: {better: higher, tolerance: .nan}", "mlx.yaml:2:", ""),
         ("  auc: {better: higher, tolerence: 1}", "mlx.yaml:2:25", 'unknown key "tolerence"'),

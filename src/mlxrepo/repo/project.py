@@ -148,7 +148,7 @@ def _refuse_overlaps(outs: list[tuple[Stage, Out]]) -> None:
         )
 
 
-# --- plots, goals, environment ---------------------------------------------------------------------------
+# --- plots, goals, environment --------------------------------------------------------------------
 
 
 def _plots(
