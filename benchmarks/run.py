@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from cases import large, million, small, startup
 from contenders import ROOT, find
+from history import history
 from measure import Row, Setting
 from pipelines import pipeline
 
@@ -35,6 +36,7 @@ CASES = {
     "large": Case(large, ("mlx", "dvc", "git")),
     "million": Case(million, ("mlx", "git")),
     "pipeline": Case(pipeline, ("mlx", "dvc", "snakemake", "doit", "make")),
+    "history": Case(history, ("mlx", "dvc")),
 }
 
 

@@ -6,7 +6,7 @@ Nothing is checked out. What git keeps is read from its objects, each once for a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 
@@ -17,6 +17,7 @@ from mlxrepo.paths import (
     RepoPath,
     bad_name,
     display,
+    name_of,
     normalise,
     parent,
 )
@@ -36,7 +37,7 @@ from mlxrepo.store.snapshot import Scan
 from mlxrepo.store.tree import Entry, check_depth, write_tree
 
 LINKS_MAX = 40  # as the kernel has it
-_NAMES = frozenset((layout.PROJECT_FILE, layout.LOCK_FILE))
+_NAMES = frozenset((layout.PROJECT_FILE, layout.LOCK_FILE, layout.IGNORE_FILE))
 
 
 class Commits:
@@ -71,6 +72,14 @@ class Commits:
         """
         commit, tree = self.objects.commit(rev)
         return RepoAt(self, rev, commit, tree)
+
+    def read_ahead(self, revs: Sequence[str]) -> None:
+        """Read in few turns what will be asked for of many commits, as far as it can be guessed."""
+        declared = self.repo.declared
+        paths = {ref.file for stage in declared.stages.values() for ref in stage.params}
+        paths |= {path for path, (_, out) in declared.outs.items() if out.kind == "metric"}
+        paths |= {path for file in declared.files for path in (*file.params, *file.metrics)}
+        self.objects.read_ahead(revs, _NAMES | set(map(name_of, paths)))
 
     def records(self, oid: str, source: str) -> Records:
         """Return what the lockfile with git's `oid` says, which lies at `source`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
@@ -13,6 +14,10 @@ from mlxrepo.repo.git import Git
 _AT_ONCE = 400  # questions that fit into a pipe before an answer is read
 _BLOBS_AT_ONCE = 50  # held in memory together
 FOLDER, SUBMODULE, LINK, EXECUTABLE = "40000", "160000", "120000", "100755"
+
+
+# A row of a tree, by the length of its oid.
+_ROWS = {n: re.compile(rb"([0-7]+) ([^\0]+)\0(.{%d})" % n, re.DOTALL) for n in (20, 32)}
 
 
 class Item(NamedTuple):
@@ -30,6 +35,8 @@ class GitObjects:
         self._pipes: tuple[BinaryIO, BinaryIO, Callable[[], object]] | None = None
         self._trees: dict[str, dict[str, Item]] = {}
         self._named: dict[tuple[str, frozenset[str]], tuple[tuple[str, Item], ...]] = {}
+        self._commits: dict[str, tuple[str, str]] = {}  # by revision: oid and tree
+        self._blobs: dict[str, bytes] = {}  # those that were read ahead
 
     def close(self) -> None:
         """End git."""
@@ -46,12 +53,33 @@ class GitObjects:
         """
         if not rev or rev.startswith("-") or "\n" in rev:
             raise InputError(f'"{display(rev)}" is not a revision')
-        [(oid, kind, data)] = self._ask([f"{rev}^{{commit}}"])
-        if kind != "commit":
+        if rev not in self._commits:
+            self._resolve([rev])
+        if rev not in self._commits:
             if rev == "HEAD":
                 raise CannotDecide("there is no commit yet", hint="git commit, then again")
             raise CannotDecide(f'git knows no revision "{display(rev)}"', hint="git log --oneline")
-        return oid, data[5 : data.index(b"\n")].decode()
+        return self._commits[rev]
+
+    def _resolve(self, revs: Sequence[str]) -> None:
+        answers = self._ask([f"{rev}^{{commit}}" for rev in revs])
+        for rev, (oid, kind, data) in zip(revs, answers, strict=True):
+            if kind == "commit":
+                self._commits[rev] = oid, data[5 : data.index(b"\n")].decode()
+
+    def read_ahead(self, revs: Sequence[str], names: frozenset[str]) -> None:
+        """Read what will be asked for of many commits: their trees, and files of some names.
+
+        Asked one by one, git would be waited for thousands of times.
+        """
+        self._resolve(revs)
+        trees = list(dict.fromkeys(tree for _, tree in self._commits.values()))
+        self._fill(trees)
+        oids = {item.oid for tree in trees for _, item in self.files(tree, names)}
+        new = sorted(oids - self._blobs.keys())
+        for oid, (_, kind, data) in zip(new, self._ask(new), strict=True):
+            if kind:  # else it is said when somebody needs it
+                self._blobs[oid] = data
 
     def read(self, oid: str) -> bytes:
         """Return a blob.
@@ -59,7 +87,7 @@ class GitObjects:
         Raises:
             CannotDecide: when git does not have it.
         """
-        return next(self._have([oid]))
+        return self._blobs[oid] if oid in self._blobs else next(self._have([oid]))
 
     def contents(self, oids: Sequence[str]) -> Iterator[bytes]:
         """Yield blobs, a few at a time.
@@ -101,7 +129,7 @@ class GitObjects:
         """
         key = tree, names
         if key not in self._named:
-            self._fill(tree)
+            self._fill([tree])
             self._named[key] = tuple(self._below(tree, names))
         return self._named[key]
 
@@ -113,9 +141,8 @@ class GitObjects:
             elif name in names and item.mode not in (SUBMODULE, LINK):
                 yield name, item
 
-    def _fill(self, tree: str) -> None:
-        """Read all trees below one, level by level: asked one by one each would be waited for."""
-        level = [tree]
+    def _fill(self, level: Sequence[str]) -> None:
+        """Read all trees at and below some, level by level."""
         while level:
             new = [oid for oid in dict.fromkeys(level) if oid not in self._trees]
             for oid, data in zip(new, self._have(new), strict=True):
@@ -161,11 +188,5 @@ def _answer(back: BinaryIO) -> tuple[str, str, bytes]:
 
 def _parse(data: bytes, length: int) -> dict[str, Item]:
     """Decode a tree; oids in it take `length` bytes."""
-    found: dict[str, Item] = {}
-    at = 0
-    while at < len(data):
-        end = data.index(b"\0", at)
-        mode, _, name = data[at:end].partition(b" ")
-        at = end + 1 + length
-        found[os.fsdecode(name)] = Item(mode.decode(), data[end + 1 : at].hex())
-    return found
+    rows = _ROWS[length].findall(data)
+    return {os.fsdecode(name): Item(mode.decode(), oid.hex()) for mode, name, oid in rows}
