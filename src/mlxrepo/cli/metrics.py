@@ -175,10 +175,10 @@ def _print(
     *,
     empty: str,
 ) -> None:
-    if not rows:
+    if rows:
+        out(markdown_table(rows, headers, align) if md else table(rows, headers, align))
+    else:
         out(empty)
-        return
-    out(markdown_table(rows, headers, align) if md else table(rows, headers, align))
     if doubts:
         shown = [_doubt(doubt) for doubt in doubts]
         say(screen, "\n".join(shown[:10]) + _more(len(shown) - 10))
@@ -302,9 +302,9 @@ def _show_diff(
             cell.append(paint(screen, word, _STYLES[word]) if word and not md else word)
         cells.append(cell)
     headers = ["file", "metric", display(found.old), display(found.new), "change"]
-    headers += [""] if has_goals else []
+    headers += ["verdict"] if has_goals else []
     same = f"no metric differs between {display(found.old)} and {display(found.new)}"
-    _print(screen, cells, headers, "llrrr", md, found.doubts if rows else (), empty=same)
+    _print(screen, cells, headers, "llrrr", md, found.doubts, empty=same)
 
 
 def _change(row: MetricChange, precision: int) -> str:

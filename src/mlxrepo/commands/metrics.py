@@ -114,7 +114,8 @@ def show(
         names: dict[str, str | None] = {rev: rev for rev in revs}
         prefixes = [TAGS] * all_tags + [BRANCHES] * all_branches
         swept = dict(repo.git.refs(*prefixes)) if prefixes else {}
-        commits.read_ahead([*names, *swept.values()])
+        if swept:
+            commits.read_ahead(list(swept.values()))
         found = [_measured(measurer, name, rev) for name, rev in names.items()]
         found += [
             shown

@@ -87,7 +87,7 @@ class GitObjects:
         Raises:
             CannotDecide: when git does not have it.
         """
-        return self._blobs[oid] if oid in self._blobs else next(self._have([oid]))
+        return next(self.contents([oid]))
 
     def contents(self, oids: Sequence[str]) -> Iterator[bytes]:
         """Yield blobs, a few at a time.
@@ -96,7 +96,10 @@ class GitObjects:
             CannotDecide: as `read`.
         """
         for start in range(0, len(oids), _BLOBS_AT_ONCE):
-            yield from self._have(oids[start : start + _BLOBS_AT_ONCE])
+            part = oids[start : start + _BLOBS_AT_ONCE]
+            read = self._have([oid for oid in part if oid not in self._blobs])
+            for oid in part:
+                yield self._blobs[oid] if oid in self._blobs else next(read)
 
     def tree(self, oid: str) -> dict[str, Item]:
         """Return what one folder holds, by name.
