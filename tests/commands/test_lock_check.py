@@ -284,6 +284,29 @@ def test_a_record_that_a_hand_changed_is_stale(clone: Clone) -> None:
     assert clone.whys()["train"] == "its record was changed by hand"
 
 
+@pytest.mark.parametrize("cache", [False, True])
+@pytest.mark.parametrize(
+    ("old", "new"), [("1}", "2}"), ('"m.json":{', '"n.json":{"x":1},"m.json":{')]
+)
+def test_numbers_that_are_not_of_the_recorded_files_are_by_hand(
+    project: Project, cache: bool, old: str, new: str
+) -> None:
+    """Also where only the store has the file, and where the record has no such file."""
+    pipeline = Pipeline(project)
+    pipeline.one("echo '{\"auc\": 1}' > m.json", metrics=[{"m.json": {"cache": cache}}])
+    pipeline.outcomes()
+    if cache:
+        project.path("m.json").unlink()
+    commits = [project.commit()]
+    head, metrics, rest = project.read("mlx.lock").partition('"metrics":')
+    project.write("mlx.lock", head + metrics + rest.replace(old, new, 1))
+    commits.append(project.commit())
+    assert project.do(lock_check)[0].why == "its record was changed by hand"
+    with project.repo() as repo, Commits.of(repo) as many:
+        states = [freshness(many.at(commit))["only"].state for commit in commits]
+    assert states == ["fresh", "stale"]
+
+
 def test_a_frozen_stage_is_as_recorded_and_one_that_always_runs_is_not(clone: Clone) -> None:
     clone.edit("mlx.yaml", "    params: [lr]", "    frozen: true\n    params: [lr]")
     clone.edit("prepare.py", "code", "more")

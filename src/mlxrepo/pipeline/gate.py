@@ -9,7 +9,7 @@ from typing import NamedTuple
 from mlxrepo.errors import MlxError
 from mlxrepo.expression import Expression, Undecided, Value, decide, quoted
 from mlxrepo.nearest import nearest
-from mlxrepo.pipeline.measured import WORKSPACE, Measured, MetricsFile, parameters
+from mlxrepo.pipeline.measured import Measured, MetricsFile, parameters
 from mlxrepo.values import Reading
 
 BASE, PARAMS = "base.", "params."
@@ -47,7 +47,7 @@ class Operands:
     def __init__(self, measured: Measured, *, allow_stale: bool = False):
         self._measured = measured
         self._allow_stale = allow_stale
-        self._rev = "the workspace" if measured.rev == WORKSPACE else measured.rev
+        self._rev = "the workspace" if measured.commit is None else measured.rev
 
     def look(self, name: str) -> Value | Undecided:
         """Return the value of a name, or why there is none that counts."""

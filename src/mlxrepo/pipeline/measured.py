@@ -93,7 +93,7 @@ class Measurer:
         except InputError as error:
             raise CannotDecide(error.message, hint=error.hint, where=error.where) from None
         if not locks:
-            told = "the workspace" if rev == WORKSPACE else display(rev)
+            told = "the workspace" if commit is None else display(rev)
             raise CannotDecide(
                 f"{told} has no mlx.lock, so nothing is recorded there",
                 hint="mlx repro records metrics; git commit keeps them",

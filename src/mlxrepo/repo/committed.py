@@ -49,7 +49,7 @@ class Commits:
         self.blobs: dict[str, Entry] = {}  # by git's oid, as a plain file
         self.folders: dict[tuple[str, str, bytes], Entry | None] = {}
         self.trees: dict[Oid, bytes] = {}
-        self._locks: dict[tuple[str, str], Records] = {}
+        self._locks: dict[str, Records] = {}
         self._parsed: dict[tuple[RepoPath, bytes], list[ProjectFile]] = {}
         self._asked: dict[int, dict[RepoPath, bytes | None]] = {}
         self._declared: dict[tuple[int, ...], Declared] = {}
@@ -87,13 +87,12 @@ class Commits:
         Raises:
             CannotDecide: when it cannot be read, as after a merge that was committed unsettled.
         """
-        key = oid, source.partition(":")[2]
-        if key not in self._locks:
+        if oid not in self._locks:
             try:
-                self._locks[key] = parse_lock(self.objects.read(oid), source)
+                self._locks[oid] = parse_lock(self.objects.read(oid), source)
             except InputError as error:
                 raise CannotDecide(error.message, hint=error.hint, where=error.where) from None
-        return self._locks[key]
+        return self._locks[oid]
 
     def declare(self, sources: Mapping[str, bytes], read: Read) -> Declared:
         """Return what project files say, once for each combination of them.
