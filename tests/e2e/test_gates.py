@@ -352,6 +352,45 @@ def test_a_merge_without_a_conflict_that_nobody_measured_is_stale(user: Gated) -
     assert user.codes("auc < 0.1", "v1") == (0, 1)
 
 
+# --- clones that lack something -------------------------------------------------------------------
+
+
+def test_a_shallow_clone_is_undecided_where_it_lacks_the_base(tmp_path: Path, user: Gated) -> None:
+    user.git("clone", "-q", "--depth=1", f"file://{user.root}", str(tmp_path / "clone"))
+    clone = Gated(tmp_path / "clone")
+    assert clone.gate("auc < 0.1", "v1")[0] == 3
+    assert clone.codes("auc < 0.1") == (0, 1)
+    clone.git("fetch", "-q", "--depth=1", "origin", "tag", "v1")
+    assert clone.codes("auc < base.auc", "v1", "HEAD") == (1, 0)
+
+
+def test_a_partial_clone_fetches_nothing_unasked_and_says_what_to_do(
+    tmp_path: Path, user: Gated
+) -> None:
+    user.git("config", "uploadpack.allowFilter", "true")
+    user.git("clone", "-q", "--filter=blob:none", f"file://{user.root}", str(tmp_path / "clone"))
+    clone = Gated(tmp_path / "clone")
+    code, said = clone.gate("auc < 0.1", "v1")
+    assert code == 3
+    assert "git fetch --refetch --no-filter" in said
+    assert clone.mlx("metrics", "show", "--all-tags").returncode == 3
+    clone.git("fetch", "-q", "--refetch", "--no-filter")
+    assert clone.codes("auc < base.auc", "v1") == (1, 0)
+
+
+def test_it_works_in_a_linked_worktree_on_no_branch_and_with_foreign_variables_of_git(
+    tmp_path: Path, user: Gated
+) -> None:
+    user.git("worktree", "add", "-q", "--detach", str(tmp_path / "linked"), "v1")
+    linked = Gated(tmp_path / "linked")
+    assert linked.codes("auc > base.auc", "main") == (1, 0)
+    done = linked.mlx(
+        "metrics", "diff", "main", "--fail-if", "auc > base.auc",
+        env={"GIT_DIR": str(tmp_path / "nowhere"), "GIT_INDEX_FILE": "/nowhere"},
+    )  # fmt: skip
+    assert done.returncode == 1
+
+
 # --- tables ---------------------------------------------------------------------------------------
 
 

@@ -157,7 +157,7 @@ class Git:
     def talk(self, *words: str) -> tuple[BinaryIO, BinaryIO, Callable[[], object]]:
         """Start git for many questions: return where to ask, where to read, and what ends it.
 
-        Nothing is fetched for it where a partial clone lacks an object.
+        Nothing is fetched for it where a partial clone lacks an object: git then gives up.
 
         Raises:
             EnvironmentFailed: when git is missing.
@@ -170,7 +170,8 @@ class Git:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={**clean_environment(), "GIT_NO_LAZY_FETCH": "1"},
+                # git before 2.44 knows only the second.
+                env={**clean_environment(), "GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"},
             )
         except FileNotFoundError:
             raise EnvironmentFailed("git is not on PATH", hint="install git, then again") from None

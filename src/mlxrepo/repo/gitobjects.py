@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
-from mlxrepo.errors import CannotDecide, EnvironmentFailed, InputError
+from mlxrepo.errors import CannotDecide, InputError
 from mlxrepo.paths import display
 from mlxrepo.repo.git import Git
 
@@ -39,10 +39,10 @@ class GitObjects:
         self._blobs: dict[str, bytes] = {}  # those that were read ahead
 
     def close(self) -> None:
-        """End git."""
-        if self._pipes is not None:
-            self._pipes[2]()
-            self._pipes = None
+        """End git; it is started again when something is asked for."""
+        pipes, self._pipes = self._pipes, None
+        if pipes is not None:
+            pipes[2]()
 
     def commit(self, rev: str) -> tuple[str, str]:
         """Resolve a revision to a commit, and return that and its tree.
@@ -155,32 +155,41 @@ class GitObjects:
     def _have(self, oids: Sequence[str]) -> Iterator[bytes]:
         for oid, kind, data in self._ask(oids):
             if not kind:
-                raise CannotDecide(
-                    f"git does not have the object {oid}: this is a partial clone, or it is lost",
-                    hint="git fetch --refetch in a partial clone; else git fsck",
-                )
+                raise _lacking(oid)
             yield data
 
     def _ask(self, names: Sequence[str]) -> Iterator[tuple[str, str, bytes]]:
         """Yield oid, kind and content of what each name means; no kind where it means nothing."""
-        if self._pipes is None:
-            self._pipes = self._git.talk("cat-file", "--batch")
-        to, back, _ = self._pipes
         for start in range(0, len(names), _AT_ONCE):
             part = names[start : start + _AT_ONCE]
+            if self._pipes is None:
+                self._pipes = self._git.talk("cat-file", "--batch")
+            to, back, _ = self._pipes
+            answers = []
             try:
                 to.write(b"".join(os.fsencode(name) + b"\n" for name in part))
                 to.flush()
-                answers = [_answer(back) for _ in part]
-            except OSError as error:
-                raise EnvironmentFailed(f"git cat-file ended early: {error.strerror}") from None
+                for name in part:
+                    head = back.readline()
+                    if not head:
+                        raise _lacking(name)
+                    answers.append(_answer(head, back))
+            except BaseException as error:
+                self.close()  # what it would still say is the answer to nothing
+                if isinstance(error, BrokenPipeError):
+                    raise _lacking(part[0]) from None
+                raise
             yield from answers
 
 
-def _answer(back: BinaryIO) -> tuple[str, str, bytes]:
-    head = back.readline()
-    if not head:
-        raise EnvironmentFailed("git cat-file ended early", hint="git fsck")
+def _lacking(name: str) -> CannotDecide:
+    return CannotDecide(
+        f"git does not have {display(name)}: this is a partial clone, or it is lost",
+        hint="git fetch --refetch --no-filter in a partial clone; else git fsck",
+    )
+
+
+def _answer(head: bytes, back: BinaryIO) -> tuple[str, str, bytes]:
     words = head.decode("utf-8", "surrogateescape").rstrip("\n").split(" ")
     if len(words) != 3 or words[1] not in ("blob", "tree", "commit", "tag"):
         return words[0], "", b""  # missing, or ambiguous
