@@ -6,7 +6,7 @@ import math
 import operator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlxrepo.errors import InputError
@@ -227,6 +227,7 @@ def test_what_is_long_or_deep_within_the_limits_is_worked_out() -> None:
     assert worked(" or ".join(["off"] * 500) + " or on") is True
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60) | st.text(alphabet="auc01.<=>()+-*/`'\" :@ndortn", max_size=40))
 def test_nothing_but_input_errors_comes_of_any_text(text: str) -> None:
     try:
@@ -236,6 +237,7 @@ def test_nothing_but_input_errors_comes_of_any_text(text: str) -> None:
     evaluate(found, lookup)
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1))
 def test_every_name_can_be_written(name: str) -> None:
     assert parse(f"{quoted(name)} == 1").names == (name,)
@@ -271,6 +273,7 @@ _CONDITIONS = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(_CONDITIONS, st.integers(-5, 5), st.floats(-10, 10, allow_nan=False))
 def test_it_means_what_python_means(text: str, x: int, y: float) -> None:
     """Where Python divides by zero in a part that it looks at, or skips, there is no answer."""
@@ -288,6 +291,7 @@ def test_it_means_what_python_means(text: str, x: int, y: float) -> None:
         assert any(word in str(ours) for word in ("divides", "NaN", "too large"))
 
 
+@settings(deadline=None)
 @given(st.sampled_from("+-*"), st.integers(), st.integers())
 def test_whole_numbers_stay_exact(sign: str, a: int, b: int) -> None:
     wanted = {"+": operator.add, "-": operator.sub, "*": operator.mul}[sign](a, b)

@@ -304,6 +304,26 @@ def test_a_file_that_no_stage_makes_says_what_it_says(user: Gated) -> None:
     assert user.codes("cost > 4") == (0, 1)
 
 
+@pytest.mark.parametrize("cache", ["true", "false"])
+def test_a_file_in_a_folder_that_a_stage_makes_is_not_taken_for_one_by_hand(
+    user: Gated, cache: str
+) -> None:
+    stage = "  report: {cmd: mkdir -p out && cp given.json out/r.json, deps: [given.json], "
+    user.write(
+        "mlx.yaml",
+        user.read("mlx.yaml")
+        + stage
+        + f"outs: [out: {{cache: {cache}}}]}}\nmetrics: [out/r.json]\n",
+    )
+    user.measure(auc=0.5, cost=5)
+    kept = (0, 1) if cache == "false" else UNDECIDED
+    assert user.codes("`out/r.json:cost` > 9", "v1") == kept
+    user.write("out/r.json", '{"cost": 1}')
+    assert user.codes("`out/r.json:cost` > 9", "v1") == UNDECIDED
+    user.commit()
+    assert user.codes("`out/r.json:cost` > 9", "v1", "HEAD") == UNDECIDED
+
+
 # --- merges ---------------------------------------------------------------------------------------
 
 

@@ -323,6 +323,9 @@ def _answer(screen: Screen, found: MetricsDiff) -> int:
         tell(f"{paint(screen, 'gate undecided:', 'yellow', err=True)} {shown}")
         for reason in gate.reasons:
             tell(f"  {display(reason)}")
+        if found.doubts:
+            label = paint(screen, "hint:", "cyan", err=True)
+            tell(f"{label} mlx repro measures anew; --allow-stale takes numbers as they are")
         return EXIT_CODES[gate.verdict]
     values = ", ".join(f"{display(k)} = {_operand(v)}" for k, v in gate.operands.items())
     values = f"  ({values})" if values else ""

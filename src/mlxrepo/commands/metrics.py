@@ -205,13 +205,12 @@ def _gate(condition: Expression, before: Measured, after: Measured, allow_stale:
 
 
 def _changes(before: Measured, after: Measured) -> Iterator[MetricChange]:
-    declared = after.goals
     for path in sorted(before.files.keys() | after.files.keys()):
         a, b = before.files.get(path), after.files.get(path)
         olds, news = a.values if a else {}, b.values if b else {}
         for name in sorted(olds.keys() | news.keys()):
             old, new = olds.get(name), news.get(name)
-            goal = goal_of(declared, path, name)
+            goal = goal_of(after.projects, path, name)
             yield MetricChange(
                 path,
                 name,

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from mlxrepo.errors import CannotDecide, InputError, MlxError
-from mlxrepo.paths import display
+from mlxrepo.paths import RepoPath, display, is_inside
 from mlxrepo.pipeline.freshness import FRESH, STALE, UNKNOWN, Checked, freshness
 from mlxrepo.pipeline.graph import Graph, build_graph
 from mlxrepo.repo.committed import Commits, RepoAt
@@ -52,7 +52,7 @@ class Measured(NamedTuple):
     files: dict[str, MetricsFile]
 
     @property
-    def goals(self) -> tuple[ProjectFile, ...]:
+    def projects(self) -> tuple[ProjectFile, ...]:
         """Return the project files that may declare goals; none where they cannot be read."""
         try:
             return self.repo.declared.files
@@ -134,7 +134,7 @@ class Measurer:
         return self._graphs[id(declared)]
 
     def _by_hand(self, repo: Repo) -> Iterator[MetricsFile]:
-        """Read the files that the top-level `metrics` names and no stage makes."""
+        """Read the files that the top-level `metrics` names and no stage has as its metrics."""
         from mlxrepo.values import numbers, read_values
 
         try:
@@ -142,10 +142,24 @@ class Measurer:
             for path in (path for file in declared.files for path in file.metrics):
                 data = None if path in declared.outs else repo.file_at(path, None)
                 if data is not None:
-                    yield MetricsFile(path, "", numbers(read_values(data, path)), BY_HAND)
+                    found = numbers(read_values(data, path))
+                    stage, state, why = self._maker(repo, path)
+                    yield MetricsFile(path, stage, found, state, why)
         except MlxError:
             if not isinstance(repo, RepoAt):
                 raise
+
+    def _maker(self, repo: Repo, path: RepoPath) -> tuple[str, str, str]:
+        """Return stage, state and why of such a file; it may lie in what a stage makes."""
+        stage = repo.declared.maker(path)
+        if stage is None:
+            return "", BY_HAND, ""
+        out = next(out for out in stage.outs if is_inside(path, out.path))
+        if out.cache:
+            why = f"it lies in {display(out.path)}, and no record has its numbers"
+            return stage.address, UNKNOWN, why
+        checked = self._checked(repo, [stage.address])[stage.address]
+        return stage.address, checked.state, checked.why
 
 
 def parameters(repo: Repo) -> dict[str, dict[str, Any]]:
