@@ -11,7 +11,7 @@ from mlxrepo.errors import CannotDecide, InputError
 from mlxrepo.paths import display
 from mlxrepo.repo.git import Git
 
-_AT_ONCE = 400  # questions that fit into a pipe before an answer is read
+_AT_ONCE = 4096  # bytes of questions, which fit into any pipe while nobody reads the answers
 _BLOBS_AT_ONCE = 50  # held in memory together
 FOLDER, SUBMODULE, LINK, EXECUTABLE = "40000", "160000", "120000", "100755"
 
@@ -160,8 +160,7 @@ class GitObjects:
 
     def _ask(self, names: Sequence[str]) -> Iterator[tuple[str, str, bytes]]:
         """Yield oid, kind and content of what each name means; no kind where it means nothing."""
-        for start in range(0, len(names), _AT_ONCE):
-            part = names[start : start + _AT_ONCE]
+        for part in _parts(names):
             if self._pipes is None:
                 self._pipes = self._git.talk("cat-file", "--batch")
             to, back, _ = self._pipes
@@ -180,6 +179,20 @@ class GitObjects:
                     raise _lacking(part[0]) from None
                 raise
             yield from answers
+
+
+def _parts(names: Sequence[str]) -> Iterator[list[str]]:
+    """Cut names into parts that can be asked in one go."""
+    part: list[str] = []
+    room = _AT_ONCE
+    for name in names:
+        room -= len(os.fsencode(name)) + 1
+        if part and room < 0:
+            yield part
+            part, room = [], _AT_ONCE - len(os.fsencode(name)) - 1
+        part.append(name)
+    if part:
+        yield part
 
 
 def _lacking(name: str) -> CannotDecide:
