@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from cases import large, million, small, startup
 from contenders import ROOT, find
+from history import history
 from measure import Row, Setting
 from pipelines import pipeline
 from remotes import remotes
@@ -37,6 +38,7 @@ CASES = {
     "million": Case(million, ("mlx", "git")),
     "remotes": Case(remotes, ("mlx", "dvc", "rclone")),
     "pipeline": Case(pipeline, ("mlx", "dvc", "snakemake", "doit", "make")),
+    "history": Case(history, ("mlx", "dvc")),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from pipeline_project import Pipeline
@@ -12,6 +13,8 @@ from sandbox import Project
 from mlxrepo.commands.add import add
 from mlxrepo.commands.lock_check import Checked, lock_check
 from mlxrepo.errors import CannotDecide
+from mlxrepo.pipeline.freshness import freshness
+from mlxrepo.repo.committed import Commits
 
 PIPELINE = """
 datasets:
@@ -69,7 +72,19 @@ class Clone:
         self.project.write(path, text.replace(old, new))
 
     def check(self, *targets: str) -> dict[str, Checked]:
-        return {item.stage: item for item in self.project.do(lock_check, targets)}
+        """Check the workspace; what is committed of it has to be answered in the same way."""
+        found = {item.stage: item for item in self.project.do(lock_check, targets)}
+        committed = self.check_commit()
+        assert {name: committed[name] for name in found} == found
+        return found
+
+    def check_commit(self) -> dict[str, Checked]:
+        """Check a commit of all that git sees, on no branch."""
+        self.project.git("add", "--all")
+        tree = self.project.git("write-tree").strip()
+        commit = self.project.git("commit-tree", "-m", "all", tree).strip()
+        with self.project.repo() as repo, Commits.of(repo) as commits:
+            return freshness(commits.at(commit))
 
     def states(self, *targets: str) -> dict[str, str]:
         return {name: item.state for name, item in self.check(*targets).items()}
@@ -180,6 +195,71 @@ def test_what_is_nowhere_is_unknown_and_what_is_stale_for_sure_is_not(clone: Clo
     assert clone.states() == {"prepare": "unknown", "train": "stale"}
 
 
+@pytest.mark.parametrize("dep", ["code", "code/run.py", "'code/*.py'", "link.py"])
+def test_folders_patterns_and_links_in_git_count_in_a_commit_as_in_the_workspace(
+    project: Project, dep: str
+) -> None:
+    """What mlx leaves out, what is executable and what a link leads to: all as a run sees it."""
+    project.write("code/run.py", "1")
+    project.path("code/run.py").chmod(0o755)
+    project.write("code/deep/er.py", "2")
+    project.write("code/__pycache__/run.pyc", "made")
+    project.write("code/notes.tmp", "left out")
+    project.write("code/.mlxignore", "*.tmp\n")
+    project.path("code/here.py").symlink_to("deep/er.py")
+    project.path("link.py").symlink_to("code/run.py")
+    pipeline = Pipeline(project)
+    pipeline.declare(
+        f"stages:\n  only: {{cmd: 'echo 1 > m.json', deps: [{dep}], metrics: [m.json]}}"
+    )
+    assert pipeline.outcomes() == {"only": "ran"}
+    project.git("add", "--all", "--force")
+    before = project.commit()
+    project.write("code/run.py", "other")
+    project.path("code/run.py").chmod(0o755)
+    after = project.commit()
+    with project.repo() as repo, Commits.of(repo) as commits:
+        states = [freshness(commits.at(rev))["only"] for rev in (before, after)]
+    assert (states[0].state, states[0].why) == ("fresh", "")
+    assert states[1].state == "stale"
+    assert states[1] == project.do(lock_check)[0]
+
+
+@pytest.mark.parametrize("target", ["../outside.py", "/etc/hostname", "gone.py", "loop.py"])
+def test_a_link_to_what_git_does_not_keep_is_unknown(project: Project, target: str) -> None:
+    project.write("../outside.py", "1")
+    project.write("gone.py", "1")
+    project.path("loop.py").symlink_to("gone.py")
+    pipeline = Pipeline(project)
+    pipeline.declare(
+        "stages:\n  only: {cmd: 'echo 1 > m.json', deps: [loop.py], metrics: [m.json]}"
+    )
+    pipeline.outcomes()
+    project.path("loop.py").unlink()
+    project.path("loop.py").symlink_to(target)
+    project.path("gone.py").unlink()
+    commit = project.commit()
+    with project.repo() as repo, Commits.of(repo) as commits:
+        found = freshness(commits.at(commit))["only"]
+    assert found.state == "unknown"
+    assert "symbolic link to what git does not keep" in found.why
+
+
+def test_a_commit_with_sha256_names_is_read_too(tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    root.mkdir()
+    Project(root).git("init", "--quiet", "--object-format=sha256")
+    project = Project.create(root)
+    project.write("code/run.py", "1")
+    pipeline = Pipeline(project)
+    pipeline.one("echo 1 > m.json", deps=["code"], metrics=["m.json"])
+    pipeline.outcomes()
+    commit = project.commit()
+    assert len(commit) == 64
+    with project.repo() as repo, Commits.of(repo) as commits:
+        assert freshness(commits.at(commit))["only"].state == "fresh"
+
+
 def test_an_unverified_record_is_unknown_unless_it_is_stale(clone: Clone) -> None:
     clone.edit("mlx.lock", '"params":', '"state":{"unverified":true},"params":')
     assert clone.states() == {"prepare": "fresh", "train": "unknown"}
@@ -202,6 +282,29 @@ def test_a_record_that_a_hand_changed_is_stale(clone: Clone) -> None:
     at = lock.index('"key":"', lock.index("stage:train")) + 7
     clone.project.write("mlx.lock", lock[:at] + "0" * 64 + lock[at + 64 :])
     assert clone.whys()["train"] == "its record was changed by hand"
+
+
+@pytest.mark.parametrize("cache", [False, True])
+@pytest.mark.parametrize(
+    ("old", "new"), [("1}", "2}"), ('"m.json":{', '"n.json":{"x":1},"m.json":{')]
+)
+def test_numbers_that_are_not_of_the_recorded_files_are_by_hand(
+    project: Project, cache: bool, old: str, new: str
+) -> None:
+    """Also where only the store has the file, and where the record has no such file."""
+    pipeline = Pipeline(project)
+    pipeline.one("echo '{\"auc\": 1}' > m.json", metrics=[{"m.json": {"cache": cache}}])
+    pipeline.outcomes()
+    if cache:
+        project.path("m.json").unlink()
+    commits = [project.commit()]
+    head, metrics, rest = project.read("mlx.lock").partition('"metrics":')
+    project.write("mlx.lock", head + metrics + rest.replace(old, new, 1))
+    commits.append(project.commit())
+    assert project.do(lock_check)[0].why == "its record was changed by hand"
+    with project.repo() as repo, Commits.of(repo) as many:
+        states = [freshness(many.at(commit))["only"].state for commit in commits]
+    assert states == ["fresh", "stale"]
 
 
 def test_a_frozen_stage_is_as_recorded_and_one_that_always_runs_is_not(clone: Clone) -> None:

@@ -64,7 +64,8 @@ def test_revisions_are_compared_from_their_records_alone(pipe: Pipeline) -> None
 def test_nan_infinity_and_truth_values(pipe: Pipeline) -> None:
     measure(pipe, '{"x": NaN, "up": Infinity, "yes": true, "text": "1"}')
     with pipe.project.repo() as repo:
-        found = show(repo)["m.json"]
+        [shown] = show(repo)
+    found = shown.files["m.json"].values
     assert math.isnan(found["x"])
     assert found["up"] == math.inf
     assert set(found) == {"x", "up"}

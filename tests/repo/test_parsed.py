@@ -24,6 +24,7 @@ environment: {files: [uv.lock], interpreter: python, variables: [LANG]}
 shell: bash
 params: [serve.yaml]
 metrics: [manual.json]
+goals: {auc: {better: higher}, "a/manual.json:p99": {better: lower, tolerance: 0.5}}
 plots: [{cost: {x: costs.csv, y: {costs.csv: price}}}]
 stages:
   train:
@@ -58,6 +59,7 @@ def parse() -> ProjectFile:
 def test_everything_that_is_declared_comes_back() -> None:
     project = parse()
     assert len(project.stages) == 2
+    assert len(project.goals) == 2
     again = parsed.load(parsed.dump(project, EVERYTHING, read), FILE, EVERYTHING, read)
     assert repr(again) == repr(project)  # a NaN does not equal itself
 

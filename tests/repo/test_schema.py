@@ -56,6 +56,7 @@ def test_the_example_is_right_and_holds_every_common_key_when_it_is_uncommented(
         "models",
         "stages",
         "remotes",
+        "better",  # of the example of goals
     }
 
 

@@ -48,7 +48,7 @@ COMMANDS: dict[str, Verb] = {
     "dag": Verb("mlxrepo.cli.dag", "Draw the pipeline", PIPELINE),
     "stage": Verb("mlxrepo.cli.stage", "Declare stages and list them", PIPELINE),
     "lock": Verb("mlxrepo.cli.lock", "Settle a lockfile after a merge, or check it", PIPELINE),
-    "metrics": Verb("mlxrepo.cli.metrics", "Show metrics and compare them", COMPARE),
+    "metrics": Verb("mlxrepo.cli.metrics", "Show metrics, compare them, and answer gates", COMPARE),
     "params": Verb("mlxrepo.cli.params", "Compare parameters", COMPARE),
     "push": Verb("mlxrepo.cli.push", "Send data to a remote", SHARE),
     "fetch": Verb("mlxrepo.cli.fetch", "Get data from a remote into the store", SHARE),

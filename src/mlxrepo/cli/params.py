@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -40,7 +41,11 @@ def command() -> None:
 @click.option("--md", is_flag=True, help="Print a Markdown table.")
 @click.pass_obj
 def diff_command(screen: Screen, old: str | None, new: str | None, md: bool) -> None:
-    """Compare parameters of two revisions, or of HEAD and the workspace."""
+    """Compare parameters of two revisions, or of HEAD and the workspace.
+
+    A value that YAML 1.1 and YAML 1.2 read differently, such as an unquoted no, is shown with
+    both, and differs when one of its readings does. The stages are those that read it.
+    """
     with Repo.open(screen.cwd) as repo:
         found = diff(repo, old, new)
     if screen.json:
@@ -55,19 +60,28 @@ def diff_command(screen: Screen, old: str | None, new: str | None, md: bool) -> 
         out(f"no parameter differs between {found.old} and {found.new}")
         return
     rows = [
-        [display(r.file), r.name, _text(r.old, r.in_old), _text(r.new, r.in_new)]
+        [display(r.file), display(r.name), *_both(r), ", ".join(map(display, r.stages))]
         for r in found.rows
     ]
+    headers = ["file", "param", display(found.old), display(found.new), "stages"]
     draw = markdown_table if md else table
-    out(draw(rows, ["file", "param", found.old, found.new], "llrr"))
+    out(draw(rows, headers, "llrr"))
 
 
-def _text(value: Any, present: bool) -> str:
+def _both(row: ParamChange) -> tuple[str, str]:
+    """Return the old and the new value; as Python writes them when they look the same."""
+    old, new = _text(row.old, row.in_old, str), _text(row.new, row.in_new, str)
+    if old == new:  # "1" and 1
+        return _text(row.old, row.in_old, repr), _text(row.new, row.in_new, repr)
+    return old, new
+
+
+def _text(value: Any, present: bool, plain: Callable[[Any], str]) -> str:
     if not present:
         return "-"
     if isinstance(value, Reading):
-        return f"{value.yaml12!r} (YAML 1.1: {value.yaml11!r})"
-    return value if isinstance(value, str) and value else repr(value)
+        return display(f"{value.yaml12!r} (YAML 1.1: {value.yaml11!r})")
+    return display(plain(value) if isinstance(value, str) and value else repr(value))
 
 
 def _document(row: ParamChange) -> dict[str, Any]:
@@ -78,4 +92,5 @@ def _document(row: ParamChange) -> dict[str, Any]:
         "new": encode(row.new),
         "in_old": row.in_old,
         "in_new": row.in_new,
+        "stages": list(row.stages),
     }

@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlxrepo.errors import CannotDecide
+from mlxrepo.pipeline.measured import WORKSPACE, parameters, readers
+from mlxrepo.repo.committed import Commits
 from mlxrepo.repo.layout import PARAMS_FILE
 from mlxrepo.repo.repo import Repo
-
-WORKSPACE = "workspace"
 
 
 @dataclass(frozen=True, slots=True)
 class ParamChange:
     """A parameter that differs; `in_old` and `in_new` say where it is set at all.
 
-    A value may be a `Reading` where YAML 1.1 and YAML 1.2 differ.
+    A value may be a `Reading` where YAML 1.1 and YAML 1.2 differ: two of them differ also when
+    only one of the readings does. `stages` read it, as the newer revision declares them, or the
+    older one if it is gone.
     """
 
     file: str
@@ -25,6 +27,7 @@ class ParamChange:
     new: Any
     in_old: bool
     in_new: bool
+    stages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,10 @@ def diff(repo: Repo, old: str | None = None, new: str | None = None) -> ParamsDi
     Raises:
         CannotDecide: when there is no commit yet, or no params file on either side.
     """
-    first = repo.git.commit(old or "HEAD")
-    second = repo.git.commit(new) if new else None
-    before, after = _values(repo, first), _values(repo, second)
+    with Commits.of(repo) as commits:
+        first = commits.at(old or "HEAD")
+        second = commits.at(new) if new else repo
+        before, after = parameters(first), parameters(second)
     if not before and not after:
         raise CannotDecide(
             f"neither {old or 'HEAD'} nor {new or 'the workspace'} has a params file",
@@ -54,20 +58,10 @@ def diff(repo: Repo, old: str | None = None, new: str | None = None) -> ParamsDi
     for file in sorted(before.keys() | after.keys()):
         a, b = before.get(file, {}), after.get(file, {})
         for name in sorted(a.keys() | b.keys()):
-            if (name in a) != (name in b) or repr(a[name]) != repr(b[name]):
-                rows.append(ParamChange(file, name, a.get(name), b.get(name), name in a, name in b))
+            if (name in a) == (name in b) and repr(a[name]) == repr(b[name]):
+                continue
+            declared = second.declared if name in b else first.declared
+            stages = readers(declared, file, name)
+            row = ParamChange(file, name, a.get(name), b.get(name), name in a, name in b, stages)
+            rows.append(row)
     return ParamsDiff(old or "HEAD", new or WORKSPACE, tuple(rows))
-
-
-def _values(repo: Repo, commit: str | None) -> dict[str, dict[str, Any]]:
-    from mlxrepo.values import flatten, read_values
-
-    declared = repo.declared_at(commit) if commit else repo.declared
-    files = {ref.file for stage in declared.stages.values() for ref in stage.params}
-    files |= {path for file in declared.files for path in file.params}
-    found = {}
-    for path in sorted(files):
-        data = repo.file_at(path, commit)
-        if data is not None:
-            found[str(path)] = flatten(read_values(data, path))
-    return found

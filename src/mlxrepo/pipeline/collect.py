@@ -60,14 +60,22 @@ def read_numbers(repo: Repo, path: RepoPath) -> dict[str, Any]:
     Raises:
         StageFailed: when the file cannot be read as JSON, YAML or TOML.
     """
-    from mlxrepo.values import encode, numbers, read_values
-
     try:
-        values = numbers(read_values(repo.read(path), path))
+        return numbers_of(repo.read(path), path)
     except MlxError as error:
         raise StageFailed(
             f"the metrics file {display(path)} cannot be read: {error.message}",
             hint=error.hint,
             where=error.where,
         ) from None
-    return {name: encode(value) for name, value in values.items()}
+
+
+def numbers_of(data: bytes, path: RepoPath) -> dict[str, Any]:
+    """Return the numbers of what a metrics file holds, fit for the lockfile.
+
+    Raises:
+        InputError: when it is not JSON, YAML or TOML, as `path` says.
+    """
+    from mlxrepo.values import encode, numbers, read_values
+
+    return {name: encode(value) for name, value in numbers(read_values(data, path)).items()}

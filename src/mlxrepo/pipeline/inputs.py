@@ -16,7 +16,7 @@ from mlxrepo.nearest import nearest
 from mlxrepo.paths import RepoPath, ancestors, bad_link, display, normalise, parent
 from mlxrepo.pipeline.action import Action
 from mlxrepo.pipeline.environment import INTERPRETERS, Interpreter, digests
-from mlxrepo.pipeline.patterns import matching
+from mlxrepo.pipeline.patterns import matching, names_in
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.declared import SECTIONS, lock_path
 from mlxrepo.repo.git import clean_environment
@@ -125,10 +125,10 @@ class Inputs:
         Raises:
             InputError: when nothing fits it.
         """
-        if not dep.glob or os.path.lexists(self.repo.full(dep.path)):
+        if not dep.glob or self._is_here(dep.path):
             return [dep.path]
         tracked = self._tracked.values()
-        fit = matching(self.repo, self.scan, tracked, dep.path, stage)
+        fit = matching(self._names, self.repo.rules, self.scan, tracked, dep.path, stage)
         found = [path for path in fit if self.entry(path) is not None]
         if self.allow_missing and record is not None and not found:
             found = [known.path for known in record.deps if matches(known.path, dep.path)]
@@ -139,6 +139,12 @@ class Inputs:
                 where=dep.where,
             )
         return found
+
+    def _is_here(self, path: RepoPath) -> bool:
+        return os.path.lexists(self.repo.full(path))
+
+    def _names(self, folder: RepoPath) -> list[tuple[str, bool]]:
+        return names_in(self.repo, folder)
 
     def _dep(self, dep: Dep, record: StageRecord | None) -> Entry:
         if self.allow_missing and record is not None and self.entry(dep.path) is None:

@@ -12,6 +12,7 @@ from mlxrepo.errors import CannotDecide, ObjectMissing
 from mlxrepo.paths import RepoPath, display
 from mlxrepo.pipeline.action import Action
 from mlxrepo.pipeline.inputs import Inputs
+from mlxrepo.repo.committed import RepoAt
 from mlxrepo.repo.lockfile import StageRecord
 from mlxrepo.repo.observed import Tracked
 from mlxrepo.repo.placed import Placed
@@ -87,6 +88,25 @@ class RecordedInputs(Inputs):
             return self.repo.store.read("blob", entry.oid)
         except ObjectMissing:
             raise _unknown(path) from None
+
+
+class CommittedInputs(RecordedInputs):
+    """The same for a commit: nothing is looked at in the workspace."""
+
+    def __init__(self, repo: RepoAt):
+        super().__init__(repo)
+        self._commit = repo
+
+    def _is_here(self, path: RepoPath) -> bool:
+        return self._commit.item(path) is not None
+
+    def _names(self, folder: RepoPath) -> list[tuple[str, bool]]:
+        return self._commit.names(folder)
+
+    def _target(self, path: RepoPath) -> tuple[str, Entry | None]:
+        if self._tracked[self.top(path)].cache:
+            return super()._target(path)
+        return self._commit.link(path), None
 
 
 def _unknown(path: RepoPath) -> CannotDecide:

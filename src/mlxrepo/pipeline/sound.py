@@ -7,7 +7,7 @@ from typing import Any
 from mlxrepo.codec import canonical
 from mlxrepo.errors import MlxError
 from mlxrepo.pipeline.action import describe, key_of
-from mlxrepo.repo.lockfile import StageRecord
+from mlxrepo.repo.lockfile import Output, StageRecord
 from mlxrepo.repo.repo import Repo
 from mlxrepo.store.compare import same
 from mlxrepo.store.snapshot import Scan
@@ -25,18 +25,32 @@ def has_its_key(record: StageRecord) -> bool:
 
 
 def has_its_metrics(record: StageRecord, repo: Repo, scan: Scan) -> bool:
-    """Say whether the recorded numbers are those of the recorded files, as far as they are here."""
-    # With the parsers of all kinds of files, which a stage without metrics does without.
-    from mlxrepo.pipeline.collect import read_numbers
+    """Say whether the recorded numbers are those of the recorded files, as far as they are here.
 
-    for out in record.outs:
-        if out.kind != "metric" or out.entry.kind == "tree":
-            continue
+    A file that only the store keeps is read there, if it has it. Numbers of what is no metrics
+    file of the record are nobody's.
+    """
+    outs = [out for out in record.outs if out.kind == "metric" and out.entry.kind != "tree"]
+    if not record.metrics.keys() <= {out.path for out in outs}:
+        return False
+    # With the parsers of all kinds of files, which a stage without metrics does without.
+    for out in outs:
+        from mlxrepo.pipeline.collect import numbers_of
+
         try:
-            if same(scan.entry(out.path), out.entry):
-                known = record.metrics.get(out.path, {})
-                if canonical(read_numbers(repo, out.path)) != canonical(known):
-                    return False
+            data = _recorded_bytes(out, repo, scan)
+            known = record.metrics.get(out.path, {})
+            if data is not None and canonical(numbers_of(data, out.path)) != canonical(known):
+                return False
         except MlxError:
             continue  # it was not read when it was recorded, either
     return True
+
+
+def _recorded_bytes(out: Output, repo: Repo, scan: Scan) -> bytes | None:
+    here = scan.entry(out.path)
+    if same(here, out.entry):
+        return repo.read(out.path)
+    if here is None and out.cache and repo.store.has_entry(out.entry):
+        return repo.store.read("blob", out.entry.oid)
+    return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from mlxrepo.errors import CannotDecide, EnvironmentFailed, InputError
 from mlxrepo.paths import RepoPath, ancestors, display
@@ -153,6 +153,38 @@ class Git:
             return process.returncode, out
 
         return answer
+
+    def talk(self, *words: str) -> tuple[BinaryIO, BinaryIO, Callable[[], object]]:
+        """Start git for many questions: return where to ask, where to read, and what ends it.
+
+        Nothing is fetched for it where a partial clone lacks an object: git then gives up.
+
+        Raises:
+            EnvironmentFailed: when git is missing.
+        """
+        import subprocess
+
+        try:
+            process = subprocess.Popen(
+                ["git", "-C", self.root, *self._chosen, *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                # git before 2.44 knows only the second.
+                env={**clean_environment(), "GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"},
+            )
+        except FileNotFoundError:
+            raise EnvironmentFailed("git is not on PATH", hint="install git, then again") from None
+        return cast(BinaryIO, process.stdin), cast(BinaryIO, process.stdout), process.communicate
+
+    def refs(self, *prefixes: str) -> list[tuple[str, str]]:
+        """Return short and full names of the refs below some prefixes, v2 before v10."""
+        _, out = self.run(
+            "for-each-ref", "--sort=version:refname", "--format=%(refname:short)%00%(refname)",
+            *prefixes,
+        )  # fmt: skip
+        rows = [row.partition("\0") for row in os.fsdecode(out).splitlines()]
+        return [(short, full) for short, _, full in rows]
 
     def commit(self, rev: str) -> str:
         """Resolve a revision to a commit.

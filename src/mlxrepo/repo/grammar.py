@@ -130,6 +130,14 @@ AXES = Shape(
         "additionalProperties": {"type": "array", "minItems": 1},
     },
 )
+_GOAL = {
+    "better": {"type": "string", "pattern": "^(higher|lower)$"},
+    "tolerance": _AMOUNT,
+}
+GOALS = Shape(
+    "a map of metrics, each with `better: higher` or `lower`, and a `tolerance`",
+    {"type": "object", "additionalProperties": _strict(_GOAL, required=["better"])},
+)
 BODY = Shape("the keys of a stage", {"type": "object"})
 ENVIRONMENT = Shape(
     "a map of `files`, `interpreter` and `variables`",
@@ -250,6 +258,12 @@ TABLE: tuple[Key | Section, ...] = (
     ),
     Key("params", PATHS, "params files that no stage names", ["config/serving.yaml"]),
     Key("metrics", PATHS, "metrics files that no stage writes", ["reports/manual.json"]),
+    Key(
+        "goals",
+        GOALS,
+        "which way metrics get better, and what change is noise",
+        {"auc": {"better": "higher", "tolerance": 0.002}},
+    ),
     Key("plots", DRAWN, "plots that no stage writes, and how plots look", ["reports/costs.png"]),
     Key("shell", TEXT, "the shell of every stage, instead of yours", "bash"),
     Key(

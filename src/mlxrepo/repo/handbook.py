@@ -195,6 +195,17 @@ remotes:
 ```""",
     "params": """\
 Params files that stages name need not be listed here.""",
+    "goals": """\
+A metric is named as in [expressions](expressions.md): `auc` is that of every metrics file in the
+folder of this mlx.yaml and below it, `metrics.json:auc` that of one file, which goes first.
+`mlx metrics diff` then says of each change whether it is better, worse, or within the `tolerance`
+(none when it is not given). Goals judge nothing by themselves: that does [a gate](gates.md).
+
+```yaml
+goals:
+  auc: {better: higher, tolerance: 0.002}
+  reports/latency.json:p99: {better: lower, tolerance: 5}
+```""",
     "plots": """\
 A name stands for a file, or for a plot of the files that `x` and `y` name.
 

@@ -18,6 +18,7 @@ from mlxrepo.repo.stage import (
     DeclaredRemote,
     Dep,
     Environment,
+    Goal,
     Out,
     ParamRef,
     ProjectFile,
@@ -76,6 +77,7 @@ def _from_project(project: ProjectFile) -> Row:
         project.read,
         project.drawn,
         [[r.name, r.keys, _place(r.where, project.path)] for r in project.remotes],
+        [[*goal[:-1], _place(goal.where, project.path)] for goal in project.goals],
     ]
 
 
@@ -114,7 +116,7 @@ def _place(where: Where, file: RepoPath) -> Row:
 
 
 def _to_project(row: Row, path: RepoPath) -> ProjectFile:
-    artifacts, stages, params, metrics, plots, environment, read, drawn, remotes = row
+    artifacts, stages, params, metrics, plots, environment, read, drawn, remotes, goals = row
     return ProjectFile(
         path,
         tuple(_to_artifact(item, path) for item in artifacts),
@@ -126,6 +128,7 @@ def _to_project(row: Row, path: RepoPath) -> ProjectFile:
         tuple(read),
         tuple((name, _pairs(keys)) for name, keys in drawn),
         tuple(DeclaredRemote(name, _pairs(keys), _where(at, path)) for name, keys, at in remotes),
+        tuple(Goal(n, f, b, t, _where(at, path)) for n, f, b, t, at in goals),
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -21,6 +22,7 @@ from mlxrepo.repo.stage import (
     Artifact,
     DeclaredRemote,
     Environment,
+    Goal,
     Out,
     ProjectFile,
     Read,
@@ -87,6 +89,7 @@ def _parse(data: bytes, path: RepoPath, read_file: Read) -> ProjectFile:
             DeclaredRemote(key.text, given(fields_of(body)), key.where)
             for key, body in pairs_of(sections.get("remotes"))
         ),
+        goals=tuple(_goals(sections.get("goals"), folder)),
     )
 
 
@@ -145,7 +148,7 @@ def _refuse_overlaps(outs: list[tuple[Stage, Out]]) -> None:
         )
 
 
-# --- plots, environment ---------------------------------------------------------------------------
+# --- plots, goals, environment --------------------------------------------------------------------
 
 
 def _plots(
@@ -162,6 +165,24 @@ def _plots(
             if fields:
                 drawn.append((name.text, given(fields)))
     return tuple(dict.fromkeys(paths)), tuple(drawn)
+
+
+def _goals(node: Node | None, folder: RepoPath) -> Iterator[Goal]:
+    for key, body in pairs_of(node):
+        fields = fields_of(body)
+        if "better" not in fields:
+            raise InputError(
+                f'the goal "{display(key.text)}" does not say which way is better',
+                hint="add better: higher, or better: lower",
+                where=key.where,
+            )
+        file, _, name = key.text.rpartition(":")
+        path = value_file_of(key._replace(text=file), folder) if file else None
+        tolerance = fields["tolerance"].value if "tolerance" in fields else 0
+        if not name or not math.isfinite(tolerance):
+            reason = "names no metric" if not name else "has a tolerance that is no amount"
+            raise InputError(f'the goal "{display(key.text)}" {reason}', where=key.where)
+        yield Goal(name, path, fields["better"].text, tolerance, key.where)
 
 
 def _environment(node: Node | None, folder: RepoPath) -> Environment | None:

@@ -144,6 +144,16 @@ class DeclaredRemote(NamedTuple):
     where: Where
 
 
+class Goal(NamedTuple):
+    """An entry of `goals`: `better` is higher or lower, `file` None for a metric of any file."""
+
+    name: str
+    file: RepoPath | None
+    better: str
+    tolerance: float
+    where: Where
+
+
 class ProjectFile(NamedTuple):
     """All that one mlx.yaml declares.
 
@@ -161,3 +171,4 @@ class ProjectFile(NamedTuple):
     read: tuple[RepoPath, ...] = ()
     drawn: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = ()
     remotes: tuple[DeclaredRemote, ...] = ()
+    goals: tuple[Goal, ...] = ()
