@@ -27,7 +27,8 @@ HEAVY = {
     "fsspec": {"store.network"},
     "zstandard": {"store.remotepack"},
     "s3fs": set(),
-    "pandas": set(),
+    "pandas": {"rowdiff"},
+    "pyarrow": set(),
     "joblib": set(),
     "git": set(),
 }

@@ -89,16 +89,16 @@ def _stage(value: dict[str, Any]) -> Iterator[str]:
         yield f"read {_place(dep)}"
     for file, params in sorted(value.get("params", {}).items()):
         yield from (
-            f"param {display(file)} {display(key) + ' ' if key else ''}= {_text(found)}"
+            f"param {display(file)} {display(key) + ' ' if key else ''}= {value_text(found)}"
             for key, found in sorted(params.items())
         )
     for key, found in sorted(value.get("environment", {}).items()):
-        yield f"environment {display(key)} = {_text(found)}"
+        yield f"environment {display(key)} = {value_text(found)}"
     for out in sorted(value.get("outs", ()), key=_path):
         yield f"{_WORDS[out['role']]} {_place(out)}"
     for file, metrics in sorted(value.get("metrics", {}).items()):
         yield from (
-            f"metric {display(file)} {display(key)} = {_text(found)}"
+            f"metric {display(file)} {display(key)} = {value_text(found)}"
             for key, found in sorted(metrics.items())
         )
     for key, found in sorted((value.get("state") or {}).items()):
@@ -111,7 +111,7 @@ def _stage(value: dict[str, Any]) -> Iterator[str]:
 def _others(value: dict[str, Any], known: set[str]) -> Iterator[str]:
     for key in sorted(value.keys() - known):
         found = value[key]
-        yield f"action {found[:_SHOWN]}" if key == "key" else f"{display(key)} {_text(found)}"
+        yield f"action {found[:_SHOWN]}" if key == "key" else f"{display(key)} {value_text(found)}"
 
 
 def _path(place: dict[str, Any]) -> str:
@@ -131,15 +131,15 @@ def _place(place: dict[str, Any]) -> str:
 def _state(value: Any) -> str:
     if isinstance(value, dict) and value.keys() == {"by", "why"}:
         return f"by {display(str(value['by']))}: {display(str(value['why']))}"
-    return _text(value)
+    return value_text(value)
 
 
-def _text(value: Any) -> str:
-    """Return a value of a record as people write it."""
+def value_text(value: Any) -> str:
+    """Return a value, as a lockfile has it, as people write it."""
     if isinstance(value, dict) and len(value) == 1:
         ((key, inner),) = value.items()
         if key == "$yaml":
-            return f"{_text(inner['1.2'])} (read by YAML 1.1 as {_text(inner['1.1'])})"
+            return f"{value_text(inner['1.2'])} (read by YAML 1.1 as {value_text(inner['1.1'])})"
         if key in ("$float", "$time"):
             return str(inner)
     return display(json.dumps(value, sort_keys=True, ensure_ascii=False))

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from mlxrepo.errors import MlxError, ObjectMissing
-from mlxrepo.paths import RepoPath
+from mlxrepo.paths import RepoPath, join
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.declared import SECTIONS, Declared
 from mlxrepo.repo.observed import Observed, Tracked, counting
@@ -15,6 +15,7 @@ from mlxrepo.repo.pathfilter import Filter, path_filter
 from mlxrepo.repo.recorddiff import StageDiff, compare_stages
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.revisions import Between, between
+from mlxrepo.repo.tablediff import TableDiff, compare_tables
 from mlxrepo.store.compare import presence, same
 from mlxrepo.store.differences import (
     ByNode,
@@ -54,12 +55,13 @@ class ArtifactDiff(NamedTuple):
 
 
 class Diff(NamedTuple):
-    """What differs between two sides, by the names the user gave."""
+    """What differs between two sides, by the names the user gave; `tables` if rows were asked."""
 
     old: str
     new: str
     artifacts: tuple[ArtifactDiff, ...]
     stages: tuple[StageDiff, ...]
+    tables: tuple[TableDiff, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -72,13 +74,14 @@ def diff(
     words: Sequence[str] = (),
     paths: Sequence[str] | None = None,
     *,
+    rows: bool = False,
     progress: Progress = SILENT,
 ) -> Diff:
     """Compare two revisions, or one (default: HEAD) with the workspace, its files as they are.
 
     `words` are revisions and, while `paths` is None, paths behind them. What was never in this
     worktree counts as recorded. Reads the lockfiles and the trees that differ, and no data but
-    what changed in the workspace.
+    what changed in the workspace; with `rows` the tables that changed, where a key is declared.
 
     Raises:
         InputError: when a path means nothing that either side records.
@@ -87,7 +90,9 @@ def diff(
     sides, rest = between(
         repo.git, words, lambda word: _is_path(repo, word), only_revisions=paths is not None
     )
-    return _Comparison(repo, sides, progress).diff([*rest, *(paths or ())])
+    comparison = _Comparison(repo, sides, progress)
+    found = comparison.diff([*rest, *(paths or ())])
+    return found._replace(tables=comparison.tables(found)) if rows else found
 
 
 def _is_path(repo: Repo, word: str) -> bool:
@@ -211,6 +216,15 @@ class _Comparison:
         except MlxError:  # names are a comfort; the mlx.yaml of an old commit may be broken
             return ""
         return f"{found.kind}:{found.name}" if found else ""
+
+    def tables(self, found: Diff) -> tuple[TableDiff, ...]:
+        """Compare the rows of the tables that changed."""
+        changed = [
+            (join(item.path, change.path), change)
+            for item in found.artifacts
+            for change in item.changes
+        ]
+        return tuple(compare_tables(self.repo, changed, self.declared))
 
 
 def _pairs(

@@ -17,7 +17,8 @@ class Fact(NamedTuple):
     """Something recorded of a stage that differs.
 
     `what` is cmd, wdir, dep, param, environment, out, metric or state; `name` a path, a name, or
-    `file:key`. The sides are entries for dep and out, else values; None: not there.
+    `file:key`. The sides are entries for dep and out, else values as the lockfile has them (see
+    `mlxrepo.values.encode`); None: not there.
     """
 
     what: str
@@ -62,8 +63,6 @@ def _equal(a: Any, b: Any) -> bool:
 def _facts(record: StageRecord | None) -> dict[tuple[str, str], Any]:
     if record is None:
         return {}
-    from mlxrepo.values import decode
-
     found: dict[tuple[str, str], Any] = {("cmd", ""): record.cmd}
     if record.wdir:
         found["wdir", ""] = record.wdir
@@ -73,8 +72,7 @@ def _facts(record: StageRecord | None) -> dict[tuple[str, str], Any]:
     tables |= _table("", {"environment": record.environment, "state": record.state or {}})
     deps = {(what, path): entry for what, path, entry in places if what == "dep"}
     outs = {(what, path): entry for what, path, entry in places if what == "out"}
-    values = {key: decode(value) for key, value in tables.items()}
-    return {**found, **deps, **values, **outs}
+    return {**found, **deps, **tables, **outs}
 
 
 def _table(what: str, table: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], Any]:
