@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cases import large, million, small, startup
+from compare import compare
 from contenders import ROOT, find
 from measure import Row, Setting
 from pipelines import pipeline
@@ -33,6 +34,7 @@ CASES = {
     "startup": Case(startup, ("mlx", "dvc", "git")),
     "small": Case(small, ("mlx", "dvc", "git")),
     "large": Case(large, ("mlx", "dvc", "git")),
+    "compare": Case(compare, ("mlx", "dvc", "git")),
     "million": Case(million, ("mlx", "git")),
     "pipeline": Case(pipeline, ("mlx", "dvc", "snakemake", "doit", "make")),
 }

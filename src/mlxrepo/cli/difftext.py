@@ -253,7 +253,7 @@ def markdown(found: Diff) -> Iterator[str]:
     if any(item.rows for item in found.tables):
         yield ""
         rows = [
-            [display(i.path), ", ".join(i.key), _row_counts(i.rows)] for i in compared if i.rows
+            [display(i.path), ", ".join(i.key), _row_counts(i.rows)] for i in found.tables if i.rows
         ]
         yield markdown_table(rows, ["table", "key", "rows"])
     yield ""

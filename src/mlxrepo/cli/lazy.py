@@ -49,6 +49,7 @@ COMMANDS: dict[str, Verb] = {
     "stage": Verb("mlxrepo.cli.stage", "Declare stages and list them", PIPELINE),
     "lock": Verb("mlxrepo.cli.lock", "Settle a lockfile after a merge, or check it", PIPELINE),
     "diff": Verb("mlxrepo.cli.diff", "Show what differs between revisions", COMPARE),
+    "log": Verb("mlxrepo.cli.log", "Show the commits in which something changed", COMPARE),
     "metrics": Verb("mlxrepo.cli.metrics", "Show metrics and compare them", COMPARE),
     "params": Verb("mlxrepo.cli.params", "Compare parameters", COMPARE),
     "push": Verb("mlxrepo.cli.push", "Send data to a remote", SHARE),
