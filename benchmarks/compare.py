@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from cases import change
 from contenders import Tool, environment, run
 from measure import Row, Setting, make_files, timed
-
-from cases import change
 
 COMMITS, RECORDED = 2_000, 200  # all commits, and those that change mlx.lock
 LOG = ("mlx log", "mlx log of one path")
@@ -124,23 +124,32 @@ def make_history(folder: Path, mlx: Tool, commits: int) -> None:
 
 def _lockfile(chance: random.Random) -> bytes:
     """Return a lockfile with thirty artifacts and a stage, whose model and metrics are new."""
-    from mlxrepo.repo.lockfile import DataRecord, Output, Records, StageRecord, encode_lock
-    from mlxrepo.store.tree import Entry
-
     fixed = random.Random(6)
-    records: Records = {
-        f"data:set{number}": DataRecord(f"data/set{number}", Entry("file", _oid(fixed), number))
-        for number in range(30)
+    records: dict[str, dict[str, object]] = {
+        f"data:set{number}": _file(f"data/set{number}", fixed) for number in range(30)
     }
-    outs = (
-        Output("models/model.pkl", "out", True, Entry("file", _oid(chance), 1 << 20)),
-        Output("metrics.json", "metric", False, Entry("file", _oid(chance), 40)),
-    )
-    metrics = {"metrics.json": {"auc": chance.random(), "f1": chance.random()}}
-    params = {"params.yaml": {"lr": chance.random()}}
-    command = ("python src/train.py",)
-    records["stage:train"] = StageRecord(_oid(chance), command, "", (), params, {}, outs, metrics)
-    return encode_lock(records)
+    records["stage:train"] = {
+        "key": _oid(chance),
+        "cmd": ["python src/train.py"],
+        "params": {"params.yaml": {"lr": chance.random()}},
+        "outs": [
+            {**_file("models/model.pkl", chance), "role": "out", "cache": True},
+            {**_file("metrics.json", chance), "role": "metric", "cache": False},
+        ],
+        "metrics": {"metrics.json": {"auc": chance.random(), "f1": chance.random()}},
+    }
+    lines = [_line({"format": 1, "oid": "blake3"})]
+    for name in sorted(records):
+        lines += ["", _line(name), _line(records[name])]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _line(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _file(path: str, chance: random.Random) -> dict[str, object]:
+    return {"path": path, "kind": "file", "oid": _oid(chance), "size": chance.randrange(1 << 20)}
 
 
 def _oid(chance: random.Random) -> str:

@@ -113,7 +113,8 @@ class _Comparison:
 
     def diff(self, texts: Sequence[str]) -> Diff:
         """Compare what the targets mean."""
-        old, new = self._tracked(self.before, self.sides.old), self._tracked(self.after)
+        old = self._tracked(self.before, self.sides.old)
+        new = self._tracked(self.after, self.sides.new)
         stages = self.before.stages(), self.after.stages()
         wanted = path_filter(
             texts,
@@ -137,19 +138,14 @@ class _Comparison:
             ),
         )
 
-    def _tracked(self, observed: Observed, commit: str | None = None) -> list[Tracked]:
+    def _tracked(self, observed: Observed, commit: str | None) -> list[Tracked]:
         """Return what mlx keeps the bytes of; git shows what git keeps."""
 
         def known() -> set[str]:
-            declared = self.repo.declared_at(commit) if commit else self.declared
+            declared = self.repo.declared_at(commit) if commit else self.repo.declared
             return declared.stages.keys() | declared.artifacts.keys()
 
         return counting([item for item in observed.tracked() if item.cache], known)
-
-    @cached_property
-    def declared(self) -> Declared:
-        """What the newer side declares."""
-        return self.repo.declared_at(self.sides.new) if self.sides.new else self.repo.declared
 
     # the workspace
 
@@ -210,21 +206,21 @@ class _Comparison:
         return differences(self._reader, *ends, touches)
 
     def _name(self, path: RepoPath) -> str:
-        """Return the address under which an out is declared as an artifact, or ""."""
+        """Return the address under which an out is declared now as an artifact, or ""."""
         try:
-            found = self.declared.artifact_at(path)
-        except MlxError:  # names are a comfort; the mlx.yaml of an old commit may be broken
+            found = self.repo.declared.artifact_at(path)
+        except MlxError:  # names are a comfort, and a merge may have left mlx.yaml broken
             return ""
         return f"{found.kind}:{found.name}" if found else ""
 
     def tables(self, found: Diff) -> tuple[TableDiff, ...]:
-        """Compare the rows of the tables that changed."""
+        """Compare the rows of the tables that changed, by the keys that are declared now."""
         changed = [
             (join(item.path, change.path), change)
             for item in found.artifacts
             for change in item.changes
         ]
-        return tuple(compare_tables(self.repo, changed, self.declared))
+        return tuple(compare_tables(self.repo, changed, self.repo.declared))
 
 
 def _pairs(
