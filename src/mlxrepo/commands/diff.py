@@ -9,7 +9,7 @@ from typing import NamedTuple
 from mlxrepo.errors import MlxError, ObjectMissing
 from mlxrepo.paths import RepoPath, join
 from mlxrepo.progress import SILENT, Progress
-from mlxrepo.repo.declared import SECTIONS, Declared
+from mlxrepo.repo.declared import SECTIONS
 from mlxrepo.repo.observed import Observed, Tracked, counting
 from mlxrepo.repo.pathfilter import Filter, path_filter
 from mlxrepo.repo.recorddiff import StageDiff, compare_stages
@@ -200,10 +200,14 @@ class _Comparison:
     def _files(
         self, path: RepoPath, ends: tuple[Entry | None, Entry | None], wanted: Filter
     ) -> Differences:
-        touches: Callable[[str], bool] = lambda below: wanted.touches(  # noqa: E731
-            f"{path}/{below}" if below else path
+        if wanted.all:
+            return differences(self._reader, *ends)
+        found = differences(self._reader, *ends, lambda below: wanted.touches(join(path, below)))
+        folders = [c for c in found.changes if "tree" in (e.kind for e in (c.old, c.new) if e)]
+        return Differences(
+            tuple(c for c in found.changes if c in folders or wanted.holds(join(path, c.path))),
+            found.unknown,
         )
-        return differences(self._reader, *ends, touches)
 
     def _name(self, path: RepoPath) -> str:
         """Return the address under which an out is declared now as an artifact, or ""."""

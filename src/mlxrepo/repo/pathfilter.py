@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from mlxrepo.globs import concerns, is_glob
-from mlxrepo.paths import RepoPath, is_inside
+from mlxrepo.globs import concerns, is_glob, matches
+from mlxrepo.paths import RepoPath, ancestors, is_inside
 from mlxrepo.repo.declared import Declared
 from mlxrepo.repo.observed import Tracked
 from mlxrepo.repo.targets import Place, Target, named_stages, not_recorded, parse_target
@@ -22,6 +22,15 @@ class Filter(NamedTuple):
     def touches(self, path: str) -> bool:
         """Say whether a path, what it lies in, or what may lie in it was asked for."""
         return self.all or any(_touches(path, wanted) for wanted in self.paths)
+
+    def holds(self, path: str) -> bool:
+        """Say whether a file was asked for: itself, or what it lies in."""
+        return self.all or any(_holds(path, wanted) for wanted in self.paths)
+
+
+def _holds(path: str, wanted: str) -> bool:
+    folders = [*ancestors(path), path]
+    return is_inside(path, wanted) or any(is_glob(wanted) and matches(p, wanted) for p in folders)
 
 
 def _touches(path: str, wanted: str) -> bool:

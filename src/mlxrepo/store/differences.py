@@ -7,6 +7,7 @@ What is empty is like any other empty file, and is never taken for renamed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import NamedTuple, Protocol
 
 from mlxrepo.errors import ObjectMissing
@@ -140,14 +141,16 @@ class _Walk:
         """Take out what has the same content on both sides: renamed; folders before files."""
         order = _Order(self.come)
         taken: set[str] = set()
-        for path in sorted(self.gone, key=lambda path: _rank(path, self.gone[path])):
-            entry = self.gone[path]
-            if not entry.files or not entry.size or _lies_in(path, taken):
-                continue
-            now = order.take(path, entry)
-            if now is not None:
-                self.changes.append(FileChange(now, entry, self.come[now], path))
-                taken.add(path)
+        left = sorted(self.gone, key=_rank)
+        for is_tree, same_name in product((True, False), (True, False)):
+            for path in left:
+                entry = self.gone[path]
+                if (entry.kind == "tree") != is_tree or not entry.size or _lies_in(path, taken):
+                    continue
+                now = order.take(path, entry, same_name)
+                if now is not None:
+                    self.changes.append(FileChange(now, entry, self.come[now], path))
+                    taken.add(path)
         self.gone = {p: e for p, e in self.gone.items() if not _lies_in(p, taken)}
         self.come = {p: e for p, e in self.come.items() if not _lies_in(p, order.taken)}
 
@@ -183,31 +186,30 @@ class _Walk:
 
 
 class _Order:
-    """What came, by its content; of several that fit, first one with the same name."""
+    """What came, by its content, and by its content and its name."""
 
     def __init__(self, come: dict[str, Entry]):
         self.taken: set[str] = set()
         self._places: dict[tuple[str, ...], list[str]] = {}
-        for path in sorted(come, key=lambda path: _rank(path, come[path]), reverse=True):
+        for path in sorted(come, key=_rank, reverse=True):
             content = _content(come[path])
             self._places.setdefault(content, []).append(path)
             self._places.setdefault((*content, name_of(path)), []).append(path)
 
-    def take(self, path: str, entry: Entry) -> str | None:
+    def take(self, path: str, entry: Entry, same_name: bool) -> str | None:
         """Take what has the content of `entry`, which lay at `path`; None when nothing has."""
         content = _content(entry)
-        for key in ((*content, name_of(path)), content):
-            places = self._places.get(key, [])
-            while places:
-                found = places.pop()
-                if not _lies_in(found, self.taken):
-                    self.taken.add(found)
-                    return found
+        places = self._places.get((*content, name_of(path)) if same_name else content, [])
+        while places:
+            found = places.pop()
+            if not _lies_in(found, self.taken):
+                self.taken.add(found)
+                return found
         return None
 
 
-def _rank(path: str, entry: Entry) -> tuple[bool, int, bytes]:
-    return entry.kind != "tree", path.count("/") + bool(path), name_bytes(path)
+def _rank(path: str) -> tuple[int, bytes]:
+    return path.count("/") + bool(path), name_bytes(path)
 
 
 def _content(entry: Entry) -> tuple[str, Oid]:
