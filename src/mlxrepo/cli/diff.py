@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ from mlxrepo.commands.diff import ArtifactDiff, Diff, diff
 from mlxrepo.errors import InputError
 from mlxrepo.repo.recorddiff import PLACES, Fact
 from mlxrepo.repo.repo import Repo
+from mlxrepo.repo.revisions import WORKSPACE
 from mlxrepo.repo.tablediff import TableDiff
 from mlxrepo.rowdiff import RowsDiff
 from mlxrepo.store.differences import FileChange
@@ -93,7 +95,7 @@ def _show(screen: Screen, found: Diff, *, stat: bool, md: bool) -> None:
     for line in _lines(screen, found, stat=stat, md=md):
         out(line)
     if any(artifact.unknown for artifact in found.artifacts):
-        say(screen, "hint: mlx fetch --rev REV gets the listings that are not here")
+        say(screen, f"hint: {_fetching(found)}, gets the listings that are not here")
     for table in found.tables:
         if table.problem and (failure := explain(table.problem)):
             tell(failure, screen)
@@ -105,8 +107,15 @@ def _lines(screen: Screen, found: Diff, *, stat: bool, md: bool) -> Iterator[str
     return stat_lines(found) if stat else text_lines(screen, found)
 
 
+def _fetching(found: Diff) -> str:
+    """Return the commands that bring what both sides record."""
+    revs = [rev for rev in (found.old, found.new) if rev != WORKSPACE]
+    words = ["REV" if "..." in rev else quote(rev) for rev in revs]
+    return ", ".join(f"mlx fetch --rev {word}" for word in words)
+
+
 def _new(found: Diff) -> str:
-    return "the workspace" if found.new == "workspace" else found.new
+    return "the workspace" if found.new == WORKSPACE else found.new
 
 
 # JSON
