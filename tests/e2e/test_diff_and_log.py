@@ -108,7 +108,7 @@ def test_a_clone_without_the_data_names_the_way_to_it(changed: User, tmp_path: P
     done = clone.mlx("diff", "HEAD~1", "HEAD")
     assert "modified: folder (data:folder)  2 files, 34 B -> 2 files, 25 B" in done.stdout
     assert "which files differ is not known here" in done.stdout
-    assert "mlx fetch --rev HEAD~1, mlx fetch --rev HEAD" in done.stderr
+    assert "mlx fetch --rev 'HEAD~1', mlx fetch --rev HEAD" in done.stderr
     assert clone.mlx("diff", "HEAD~1", "HEAD", "--exit-code").returncode == 1
 
 

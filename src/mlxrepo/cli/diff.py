@@ -65,7 +65,9 @@ def command(
     md: bool,
     exit_code: bool,
 ) -> int:
-    """Show what differs between two revisions, or a revision and the workspace.
+    """Show what differs between revisions.
+
+    Two of them, or one (HEAD) and the workspace.
 
     Files inside datasets, features and models that were added, modified, deleted or renamed;
     stages whose command, inputs, params, outs or metrics are recorded otherwise. The workspace

@@ -38,11 +38,12 @@ _COLORS = {"added": "green", "modified": "yellow", "deleted": "red"}
 )
 @click.pass_obj
 def command(screen: Screen, target: str | None, rev: str, max_count: int | None) -> None:
-    """Show the commits in which a path, an artifact or a stage changed.
+    """Show the commits in which something changed.
 
-    Each with its author and date, what it became, which stage made it or that somebody added it
-    by hand, and the metrics: of the stage, or of those that measured exactly these bytes. All of
-    it stands in git, so no data is needed; for a path inside a tracked folder its listings are.
+    Each commit that changed a path, an artifact or a stage, with its author and date: what it
+    became, which stage made it or that somebody added it by hand, and the metrics, of the stage
+    or of those that measured exactly these bytes. All of it stands in git, so no data is needed;
+    only for a path inside a tracked folder its listings are.
     """
     with Repo.open(screen.cwd) as repo:
         found = log(repo, target, rev=rev, max_count=max_count)
