@@ -172,7 +172,8 @@ def test_no_commit_and_nothing_of_that_name(project: Project) -> None:
         project.do(log, "nonsense")
     project.write("new.csv")
     project.do(add, ["new.csv"])
-    assert project.do(log, "new.csv").entries == (), "recorded, and not committed"
+    for target in ("new.csv", "data:new", "new"):
+        assert project.do(log, target).entries == (), "recorded, and not committed"
 
 
 def on_branch(project: Project, name: str) -> None:
@@ -182,7 +183,7 @@ def on_branch(project: Project, name: str) -> None:
     project.commit(name)
 
 
-def test_a_merge_tells_of_what_it_made_itself_alone(project: Project) -> None:
+def test_a_merge_tells_of_what_it_made_itself_alone(project: Project, tmp_path: Path) -> None:
     project.commit("begin")
     on_branch(project, "ours")
     on_branch(project, "theirs")
@@ -203,6 +204,10 @@ def test_a_merge_tells_of_what_it_made_itself_alone(project: Project) -> None:
     done = project.do(log)
     assert subjects(done)[0] == "merged"
     assert [change.path for change in done.entries[0].changes] == ["ours.csv"]
+    # Where a shallow clone ends nothing of its parents is known.
+    url = f"file://{project.root}"
+    subprocess.run(["git", "clone", "-q", "--depth=1", url, tmp_path / "clone"], check=True)
+    assert subjects(Project(tmp_path / "clone").do(log)) == ["merged"]
 
 
 def test_a_lockfile_that_was_committed_broken(trained: Project) -> None:

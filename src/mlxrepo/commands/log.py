@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
-from mlxrepo.errors import MlxError, ObjectMissing
+from mlxrepo.errors import InputError, MlxError, ObjectMissing
 from mlxrepo.globs import is_glob, matches
-from mlxrepo.paths import RepoPath, is_inside
+from mlxrepo.paths import RepoPath, display, is_inside
 from mlxrepo.repo.lockfile import DataRecord, Record, StageRecord
 from mlxrepo.repo.locklog import Commit, LockLog, RecordChange
 from mlxrepo.repo.observed import stage_address
+from mlxrepo.repo.pathfilter import path_filter
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.targets import Target, named_stages, not_recorded, parse_target
+from mlxrepo.repo.targets import named_stages, parse_target
 from mlxrepo.store.compare import same
 from mlxrepo.store.subtree import find
 from mlxrepo.store.tree import Entry
@@ -74,18 +76,37 @@ def log(
         CannotDecide: when there is no commit yet.
     """
     commit = repo.git.commit(rev)
-    shallow = os.path.join(repo.common_dir, "shallow")
-    complete = not (os.path.isfile(shallow) and os.path.getsize(shallow))
-    entries = []
-    history = LockLog(repo.git, commit)
-    select = _selector(repo, target, history) if target is not None else _Everything()
+    cut = _cut(repo)
+    history = LockLog(repo.git, commit, cut)
+    readings = _readings(repo, target) if target is not None else [_Everything()]
+    found: list[list[LogEntry]] = [[] for _ in readings]
     for logged in history:
-        changes = tuple(c for change in logged.changes for c in select.of(change, history))
-        if changes:
-            entries.append(LogEntry(logged.commit, changes))
-        if len(entries) == max_count:
+        for reading, entries in zip(readings, found, strict=True):
+            changes = tuple(c for change in logged.changes for c in reading.of(change, history))
+            if changes and len(entries) != max_count:
+                entries.append(LogEntry(logged.commit, changes))
+        if len(found[0]) == max_count:
             break
-    return Log(tuple(entries), complete)
+    entries = next((entries for entries in found if entries), [])
+    if not entries and target is not None:
+        _check_recorded(repo, target)
+    return Log(tuple(entries), not cut)
+
+
+def _cut(repo: Repo) -> frozenset[str]:
+    """Return the commits at which a shallow clone ends."""
+    try:
+        with open(os.path.join(repo.common_dir, "shallow"), encoding="ascii") as stream:
+            return frozenset(stream.read().split())
+    except OSError:
+        return frozenset()
+
+
+def _check_recorded(repo: Repo, text: str) -> None:
+    """Refuse a target that is not recorded in the workspace either: a slip, not a new thing."""
+    tracked = list(repo.observed.tracked())
+    stages = repo.observed.stages().keys() | repo.declared.stages.keys()
+    path_filter([text], repo.place, tracked, stages, lambda: repo.declared)
 
 
 # what was asked for
@@ -138,33 +159,30 @@ class _OfPaths(_Everything):
         return change._replace(path=path, old=old, new=new)
 
 
-def _selector(repo: Repo, text: str, history: LockLog) -> _Everything:
-    known = {stage for logged in history for c in logged.changes if (stage := _stage(c))}
-    target = parse_target(text, repo.place, known)
-    if target.kind == "stage":
-        return _OfStages(target.name)
-    for wanted in _readings(repo, target):
-        seen = (c for logged in history for change in logged.changes for c in _changes(change))
-        if any(wanted(change) is not None for change in seen):
-            return _OfPaths(wanted, repo)
-    if repo.observed.at(target.name):  # recorded, and not committed yet
-        return _OfPaths(lambda change: None, repo)
-    raise not_recorded(text, target, repo.place, list(repo.observed.tracked()), repo.declared)
-
-
-def _readings(repo: Repo, target: Target) -> Iterator[Callable[[Change], str | None]]:
-    """Yield what a target may mean: a path; else, with its prefix or without, an artifact."""
+def _readings(repo: Repo, text: str) -> list[_Everything]:
+    """Return what a target may mean, best first: a stage, a path, an artifact without prefix."""
+    target = parse_target(text, repo.place, ())
+    if target.version:
+        raise InputError(f'"{display(text)}" names a version, and this mlx keeps none')
+    found: list[_Everything] = []
+    if target.kind in ("stage", "path"):
+        found.append(_OfStages(target.name if target.kind == "stage" else text))
     if target.kind == "path":
-        yield lambda change: _below(change.path, target.name)
+        found.append(_OfPaths(lambda change: _below(change.path, target.name), repo))
     kinds = KINDS if target.kind == "path" else (target.kind,)
     names = {f"{kind}:{target.name}" for kind in kinds}
-    yield lambda change: "" if change.name in names else None
+    found.append(_OfPaths(lambda change: "" if change.name in names else None, repo))
     try:
         declared = [a.path for address, a in repo.declared.artifacts.items() if address in names]
     except MlxError:
         declared = []
     for path in declared:
-        yield lambda change, path=path: _below(change.path, path)  # type: ignore[misc]
+        found.append(_OfPaths(partial(_below_declared, path), repo))
+    return found
+
+
+def _below_declared(wanted: str, change: Change) -> str | None:
+    return _below(change.path, wanted)
 
 
 def _below(path: str, wanted: str) -> str | None:

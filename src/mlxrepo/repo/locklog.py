@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from mlxrepo.repo.lockfile import FORMAT, Record, parse_lock
 
 _HEADER = canonical({"format": FORMAT, "oid": ALGORITHM})
 _PERSON = re.compile(r"(.*) <(.*)> (\d+) ([+-])(\d\d)(\d\d)")
+AT_ONCE = 500  # commits whose lockfiles are held in memory
 Lines = dict[bytes, bytes]  # the line of a record by the line of its name
 
 
@@ -53,24 +54,33 @@ class Logged(NamedTuple):
 
 
 class LockLog:
-    """The history of all lockfiles up to a revision."""
+    """The history of all lockfiles up to a revision; `cut` are commits without their parents."""
 
-    def __init__(self, git: Git, rev: str):
+    def __init__(self, git: Git, rev: str, cut: Container[str] = ()):
+        self._git = git
+        self._cut = cut
         self._steps = list(lock_steps(git, rev))
-        commits = dict.fromkeys(step.commit for step in self._steps)
-        blobs = dict.fromkeys(b for s in self._steps for b in (s.old, s.new) if b)
-        wanted = [*commits, *blobs]
-        self._data = dict(zip(wanted, git.blobs(wanted), strict=True))
-        self._lines: dict[str | None, Lines] = {None: {}}
+        self._data: dict[str, bytes] = {}
+        self._lines: dict[str | None, Lines] = {}
         self._records: dict[tuple[bytes, bytes], Record | None] = {}
 
     def __iter__(self) -> Iterator[Logged]:
         """Yield the commits that changed a record, newest first."""
-        for oid, steps in groupby(self._steps, key=lambda step: step.commit):
-            commit = parse_commit(oid, self._data[oid])
-            changes = tuple(self._changes(commit, list(steps)))
-            if changes:
-                yield Logged(commit, changes)
+        commits = [list(steps) for _, steps in groupby(self._steps, key=lambda s: s.commit)]
+        for start in range(0, len(commits), AT_ONCE):
+            part = commits[start : start + AT_ONCE]
+            self._read(step for steps in part for step in steps)
+            for steps in part:
+                commit = parse_commit(steps[0].commit, self._data[steps[0].commit])
+                changes = tuple(self._changes(commit, steps))
+                if changes:
+                    yield Logged(commit, changes)
+
+    def _read(self, steps: Iterable[LockStep]) -> None:
+        """Read commits and lockfiles, and forget those that were read before."""
+        wanted = dict.fromkeys(oid for s in steps for oid in (s.commit, s.old, s.new) if oid)
+        self._data = dict(zip(wanted, self._git.blobs(list(wanted)), strict=True))
+        self._lines = {None: {}}
 
     def record(self, name: bytes, line: bytes | None) -> Record | None:
         """Return a record from its two lines; None when it is none."""
@@ -85,7 +95,8 @@ class LockLog:
         for step in steps:
             by_path.setdefault(step.path, []).append(step)
         for path, found in by_path.items():
-            if len(found) < commit.parents:
+            parents = 0 if commit.oid in self._cut else commit.parents
+            if len(found) < parents:
                 continue  # a merge that took the lockfile of one parent as it was
             new = self._lines_of(found[0].new)
             olds = [self._lines_of(step.old) for step in found]

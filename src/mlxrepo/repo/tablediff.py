@@ -31,13 +31,18 @@ def compare_tables(
 
     Those without a key are told of only when no other table was compared.
     """
-    tables = [(p, change) for p, change in changed if change.word == MODIFIED and is_table(p)]
+    tables = [(p, change) for p, change in changed if is_table(p) and _are_files(change)]
     keys = {path: _key(declared, path) for path, _ in tables}
     for path, change in tables:
         if found := keys[path]:
             yield _compare(repo, path, change, *found)
     if not any(keys.values()):
         yield from (TableDiff(path, (), None, _no_key(declared, path)) for path, _ in tables)
+
+
+def _are_files(change: FileChange) -> bool:
+    kinds = [entry.kind for entry in (change.old, change.new) if entry]
+    return change.word == MODIFIED and "symlink" not in kinds
 
 
 def _key(declared: Declared, path: str) -> tuple[tuple[str, ...], Where] | None:
