@@ -66,10 +66,10 @@ def _small_turn(folder: Path, source: Path, tool: Tool, rows: dict[str, Row]) ->
     tool.commit(folder, "first")
     tool.status(folder)  # the first look after an add may still have racy files to read
     timed(rows["status"], tool.name, lambda: tool.status(folder))
-    _change(folder / "data", 10)
+    change(folder / "data", 10)
     timed(rows["readd"], tool.name, lambda: tool.add(folder, "data"))
     tool.commit(folder, "ten")
-    _change(folder / "data", 100)
+    change(folder / "data", 100)
     tool.add(folder, "data")
     tool.commit(folder, "hundred")
     timed(rows["switch"], tool.name, lambda: tool.switch(folder, "HEAD~1"))
@@ -84,7 +84,7 @@ def _small_floors(setting: Setting, folder: Path, source: Path, rows: dict[str, 
     timed(rows["checkout"], "floor", lambda: setting.floor("copy", source, folder / "copy"))
 
 
-def _change(root: Path, number: int) -> None:
+def change(root: Path, number: int) -> None:
     """Append to files spread over the folders."""
     paths = sorted(p for p in root.rglob("*.bin"))
     for path in paths[:: max(1, len(paths) // number)][:number]:

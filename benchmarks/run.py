@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cases import large, million, small, startup
+from compare import compare
 from contenders import ROOT, find
 from history import history
 from measure import Row, Setting
@@ -35,6 +36,7 @@ CASES = {
     "startup": Case(startup, ("mlx", "dvc", "git")),
     "small": Case(small, ("mlx", "dvc", "git")),
     "large": Case(large, ("mlx", "dvc", "git")),
+    "compare": Case(compare, ("mlx", "dvc", "git")),
     "million": Case(million, ("mlx", "git")),
     "remotes": Case(remotes, ("mlx", "dvc", "rclone")),
     "pipeline": Case(pipeline, ("mlx", "dvc", "snakemake", "doit", "make")),

@@ -28,7 +28,8 @@ HEAVY = {
     "asyncssh": {"store.sftp"},
     "zstandard": {"store.remotepack"},
     "s3fs": set(),
-    "pandas": set(),
+    "pandas": {"rowdiff"},
+    "pyarrow": set(),
     "joblib": set(),
     "git": set(),
 }

@@ -95,6 +95,20 @@ def test_a_look_at_a_pipeline_loads_no_journal_and_nothing_that_runs(project: Pr
     assert modules & {*NEEDLESS, *(f"mlxrepo.pipeline.{name}" for name in running)} == set()
 
 
+@pytest.mark.parametrize("words", [("diff",), ("diff", "HEAD", "HEAD"), ("log",)])
+def test_a_comparison_loads_no_pandas_and_no_pipeline(
+    project: Project, words: tuple[str, ...]
+) -> None:
+    project.write("data/file.csv")
+    project.do(add, ["data"])
+    project.commit()
+    project.write("data/file.csv", "changed\n")
+    loaded("status", cwd=project.root)  # an mlx.yaml that was written just now is parsed
+    modules = loaded(*words, cwd=project.root)
+    assert modules & HEAVY <= {"pathspec"}, "which a folder that changed asks for"
+    assert not {name for name in modules if name.startswith("mlxrepo.pipeline")}
+
+
 def test_at_the_end_nothing_is_looked_through_for_circles() -> None:
     code = LIST_MODULES.replace("*sys.modules", "__import__('gc').get_freeze_count()")
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The console entry: answers `mlx --version` at once, hands everything else to the screen floor."""
+"""The console entry: answers at once what has to be quick, hands all else to the screen floor."""
 
 import gc
 import sys
@@ -7,13 +7,18 @@ import sys
 def main() -> None:
     """Run mlx on the process's own arguments and exit with its code.
 
-    `--version` is answered before click is imported: it is what editors and scripts ask first.
+    `--version` is answered before click is imported: it is what editors and scripts ask first. So
+    is `lock text`, which git runs for each version of an mlx.lock that it shows.
     """
     if sys.argv[1:] == ["--version"]:
         from mlxrepo import __version__
 
         print(f"mlx {__version__}")
         return
+    if sys.argv[1:3] == ["lock", "text"] and len(sys.argv) == 4 and sys.argv[3][:1] != "-":
+        from mlxrepo.cli.locktext import print_text
+
+        sys.exit(print_text(sys.argv[3]))
     # A command makes many small values and few circles: looking for those costs a tenth of it.
     gc.set_threshold(100_000, 50, 50)
     try:

@@ -48,6 +48,8 @@ COMMANDS: dict[str, Verb] = {
     "dag": Verb("mlxrepo.cli.dag", "Draw the pipeline", PIPELINE),
     "stage": Verb("mlxrepo.cli.stage", "Declare stages and list them", PIPELINE),
     "lock": Verb("mlxrepo.cli.lock", "Settle a lockfile after a merge, or check it", PIPELINE),
+    "diff": Verb("mlxrepo.cli.diff", "Show what differs between revisions", COMPARE),
+    "log": Verb("mlxrepo.cli.log", "Show the commits in which something changed", COMPARE),
     "metrics": Verb("mlxrepo.cli.metrics", "Show metrics, compare them, and answer gates", COMPARE),
     "params": Verb("mlxrepo.cli.params", "Compare parameters", COMPARE),
     "push": Verb("mlxrepo.cli.push", "Send data to a remote", SHARE),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from mlxrepo.cli import render, units
 from mlxrepo.cli.console import emit_json, out, say
+from mlxrepo.cli.locktext import print_text
 from mlxrepo.cli.options import Group
 from mlxrepo.cli.screen import Screen
 from mlxrepo.commands.lock_check import FRESH, STALE, UNKNOWN, Checked, lock_check
@@ -130,6 +133,23 @@ def merge(
     else:
         _show(screen, done)
     return 0 if done.settled else 1
+
+
+@command.command(
+    "text",
+    examples=[
+        ("mlx lock text mlx.lock", "what git diff compares"),
+        ("git config diff.mlx.textconv 'mlx lock text'", "let git diff call it"),
+    ],
+)
+@click.argument("file")
+@click.pass_obj
+def text(screen: Screen, file: str) -> int:
+    """Print a lockfile as text, one fact a line, whatever state it is in."""
+    return print_text(os.path.join(screen.cwd, file))
+
+
+text.hidden = True  # git calls it, nobody types it
 
 
 def _show(screen: Screen, done: LockMerged) -> None:

@@ -45,8 +45,8 @@ FOREIGN = {
 
 # Commands of later versions, by their own name or DVC's.
 _LATER = """
-attribute audit bisect ci diff export get impact import
-import-url install lineage log migrate model plots purge queue rollback
+attribute audit bisect ci export get impact import
+import-url install lineage migrate model plots purge queue rollback
 uninstall update
 """
 LATER = frozenset(_LATER.split())

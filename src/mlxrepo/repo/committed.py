@@ -32,7 +32,8 @@ from mlxrepo.repo.observed import Observed
 from mlxrepo.repo.placed import Placed
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.stage import ProjectFile, Read
-from mlxrepo.store.objects import Batch, Store
+from mlxrepo.store.objects import Store
+from mlxrepo.store.sink import Sink
 from mlxrepo.store.snapshot import Scan
 from mlxrepo.store.tree import Entry, check_depth, write_tree
 
@@ -225,7 +226,7 @@ class RepoAt(Repo):
         except FileNotFoundError:
             return None
 
-    def scan(self, *, batch: Batch | None = None, progress: Progress = SILENT) -> CommittedScan:
+    def scan(self, *, batch: Sink | None = None, progress: Progress = SILENT) -> CommittedScan:
         """Return a scan of the commit, which stores nothing."""
         assert batch is None
         return CommittedScan(self, self._commits)

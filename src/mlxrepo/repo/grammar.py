@@ -221,6 +221,13 @@ TABLE: tuple[Key | Section, ...] = (
             Key("desc", TEXT, "what it is", "statistics of each review"),
             Key("entity", TEXT_OR_LIST, "the column(s) that say what a row is about", "review_id"),
             Key("time", TEXT, "the column that says since when a row is known", "written_at"),
+            Key(
+                "key",
+                TEXT_OR_LIST,
+                "the column(s) that name a row, if not entity and time",
+                ["review_id", "written_at"],
+                common=False,
+            ),
         ),
     ),
     Section(

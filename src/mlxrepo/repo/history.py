@@ -116,17 +116,42 @@ def changes_from(git: Git, starts: Iterable[str]) -> Iterator[LockChange]:
 
 
 def _changes(git: Git, commits: bytes) -> Iterator[LockChange]:
+    for commit, (_, mode, _, blob, _), path in _rows(git, commits):
+        if mode in _FILES:
+            yield LockChange(commit, path, blob)
+
+
+class LockStep(NamedTuple):
+    """A lockfile that a commit holds otherwise than one of its parents; git blobs, None: none."""
+
+    commit: str
+    path: str
+    old: str | None
+    new: str | None
+
+
+def lock_steps(git: Git, rev: str) -> Iterator[LockStep]:
+    """Yield the changes of lockfiles by `rev` and its ancestors, newest commits first.
+
+    A merge has a row for each parent whose lockfile differs from its own.
+    """
+    _, commits = git.run("rev-list", "--full-history", rev, "--", _LOCKS)
+    for commit, row, path in _rows(git, commits):
+        modes, blobs = row[:2], row[2:4]
+        sides = (b if m in _FILES else None for m, b in zip(modes, blobs, strict=True))
+        yield LockStep(commit, path, *sides)
+
+
+def _rows(git: Git, commits: bytes) -> Iterator[tuple[str, list[str], str]]:
+    """Yield commit, both modes and blobs, and path of every change of a lockfile."""
     _, out = git.run("--no-replace-objects", *_CHANGES, input=commits)
     commit = ""
     fields = iter(out.split(b"\0")[:-1])
     for field in fields:
-        if not field.startswith(b":"):
+        if field.startswith(b":"):
+            yield commit, field[1:].decode().split(" "), os.fsdecode(next(fields))
+        else:
             commit = field.decode()
-            continue
-        _, mode, _, blob, _ = field.decode().split(" ")
-        path = os.fsdecode(next(fields))
-        if mode in _FILES:
-            yield LockChange(commit, path, blob)
 
 
 def odd_trees(git: Git, git_dirs: Iterable[str]) -> list[str]:

@@ -190,6 +190,30 @@ def _parse_plain(data: bytes) -> Tree | None:
     return tree if list(tree) == names == sorted(names) else None
 
 
+def differing(old: Oid, new: Oid, read: Callable[[Oid], bytes]) -> tuple[Tree, Tree]:
+    """Decode two trees without the entries of the nodes that both have, which are not read.
+
+    Raises:
+        Damaged: as `parse`; that a folder is split where it should be is not looked at.
+    """
+    trees: tuple[Tree, Tree] = ({}, {})
+    level = ({old}, {new})
+    for _ in range(RANK_MAX + 2):
+        below: tuple[set[Oid], set[Oid]] = (set(), set())
+        for tree, nodes, found in zip(
+            trees, (level[0] - level[1], level[1] - level[0]), below, strict=True
+        ):
+            for oid in nodes:
+                data = read(oid)
+                found.update(children(data, oid))
+                if not data.startswith(INDEX_HEADER.encode()):
+                    tree.update(_parse_plain(data) or dict(_entries(data, oid, read, 0)))
+        level = below
+        if not any(level):
+            return trees
+    raise _malformed(old, "its index has too many levels")
+
+
 def children(data: bytes, oid: Oid) -> list[Oid]:
     """Return the tree nodes that an index node names; empty for a plain tree.
 
