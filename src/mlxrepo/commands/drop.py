@@ -17,7 +17,7 @@ from mlxrepo.repo.dropping import Staying, Versions, narrowed
 from mlxrepo.repo.leaving import Leaving, leavings, note_left
 from mlxrepo.repo.remotes import chosen, opened
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.wanted import Scope, Wanted, named_remotes, recorded, split
+from mlxrepo.repo.wanted import Scope, Wanted, by_remote, meant_remotes, recorded
 from mlxrepo.store import drop as store_drop
 from mlxrepo.store.gc import Amount
 from mlxrepo.store.marker import away, mark_partial
@@ -90,16 +90,14 @@ def drop(
         raise away(repo.store.root)
     if older_than is not None and keep_last is not None:
         raise InputError("--older-than and --keep-last are two ways to choose: take one")
-    default = chosen(repo, remote).name
-    names = [default]
-    names += sorted(named_remotes(repo) - {default}) if remote is None else []
+    meant_remotes(repo, remote)  # there has to be one
     parts = _parts(repo, targets, older_than, keep_last)
-    by_remote = {name: split(repo, parts, name, undeclared=name == default) for name in names}
-    tops = {item.path for items in by_remote.values() for item in items}
+    shares = by_remote(repo, parts, remote)
+    tops = {item.path for items in shares.values() for item in items}
     is_about_here = older_than is None and not keep_last and not dry_run
     claim = repo.claims("mlx drop").wait(tops, progress.note) if tops and is_about_here else None
     with claim or nullcontext():
-        return _Drop(repo, parts, by_remote, jobs, progress).run(dry_run=dry_run)
+        return _Drop(repo, parts, shares, jobs, progress).run(dry_run=dry_run)
 
 
 def _parts(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.remotes import chosen, opened
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.wanted import Scope, Wanted, named_remotes, recorded, split
+from mlxrepo.repo.wanted import Scope, Wanted, by_remote, recorded
 from mlxrepo.store.fetch import Fetch
 from mlxrepo.store.remoteindex import damaged_index
 from mlxrepo.store.survey import oid_in
@@ -55,15 +55,11 @@ def fetch(
         CannotDecide: when there is no remote, or no such revision.
         EnvironmentFailed: when the remote cannot be asked; what arrived stays.
     """
-    spec = chosen(repo, remote)
     wanted = recorded(repo, targets, scope or Scope())
-    names = [spec.name]
-    names += sorted(named_remotes(repo) - {spec.name}) if remote is None else []
-    done = []
-    for name in names:
-        mine = split(repo, wanted, name, undeclared=name == spec.name)
+    done: list[FetchedFrom] = []
+    for name, mine in by_remote(repo, wanted, remote).items():
         lacking = [item for item in mine if item.below or not repo.store.is_whole(item.entry)]
-        if lacking or name == spec.name:
+        if lacking or not done:
             done.append(_from(repo, name, lacking, jobs, dry_run, progress))
     return done
 

@@ -14,7 +14,7 @@ from mlxrepo.repo.identity import identity
 from mlxrepo.repo.layout import ACTIONS_FOLDER
 from mlxrepo.repo.remotes import chosen, opened
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.wanted import Scope, Wanted, history, named_remotes, recorded, split
+from mlxrepo.repo.wanted import Scope, Wanted, by_remote, history, recorded, split
 from mlxrepo.store.crossing import was_undone
 from mlxrepo.store.proof import bad_copies
 from mlxrepo.store.push import Sent, send, with_sent
@@ -75,19 +75,14 @@ def push(
         Damaged: when an object here, or with `verify` there, is not what its name says.
     """
     scope = scope or Scope()
-    spec = chosen(repo, remote)
     keys: set[str] = set()
     wanted = recorded(repo, targets, scope, keys) if targets else history(repo, scope, keys)
     if repo.settings.choice("pushactions", ("true", "false")) == "false":
         keys.clear()
-    names = [spec.name]
-    names += sorted(named_remotes(repo) - {spec.name}) if remote is None else []
-    done = []
-    for name in names:
-        mine = split(repo, wanted, name, undeclared=name == spec.name)
-        if mine or name == spec.name:
-            work = _Push(repo, name, jobs, progress, is_main=name == spec.name)
-            done.append(work.run(mine, keys, verify=verify, dry_run=dry_run))
+    done: list[Pushed] = []
+    for name, mine in by_remote(repo, wanted, remote).items():
+        work = _Push(repo, name, jobs, progress, is_main=not done)
+        done.append(work.run(mine, keys, verify=verify, dry_run=dry_run))
     return done
 
 

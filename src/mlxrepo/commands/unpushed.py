@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mlxrepo.paths import RepoPath
 from mlxrepo.repo.remotes import chosen, opened
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.wanted import Scope, Wanted, history, named_remotes, recorded, split
+from mlxrepo.repo.wanted import Scope, Wanted, by_remote, history, recorded
 from mlxrepo.store.gc import NOTHING, Amount
 from mlxrepo.store.survey import Survey, oid_in
 
@@ -42,16 +42,9 @@ def unpushed(
         CannotDecide: when there is no remote.
         EnvironmentFailed: when one cannot be asked.
     """
-    spec = chosen(repo, remote)
     wanted = recorded(repo, targets, Scope()) if targets else history(repo, Scope())
-    names = [spec.name]
-    names += sorted(named_remotes(repo) - {spec.name}) if remote is None else []
-    done = []
-    for name in names:
-        mine = split(repo, wanted, name, undeclared=name == spec.name)
-        if mine or name == spec.name:
-            done.append(_lacking(repo, name, mine))
-    return done
+    shares = by_remote(repo, wanted, remote)
+    return [_lacking(repo, name, mine) for name, mine in shares.items()]
 
 
 def _lacking(repo: Repo, name: str, wanted: list[Wanted]) -> Unpushed:

@@ -12,7 +12,7 @@ from mlxrepo.paths import RepoPath
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.remotes import chosen, opened
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.wanted import Wanted, named_remotes
+from mlxrepo.repo.wanted import Wanted, meant_remotes
 from mlxrepo.store.fetch import Fetch, PackMissing
 from mlxrepo.store.reach import key_of
 from mlxrepo.store.remote import Remote
@@ -39,9 +39,8 @@ class Supply:
     def __init__(self, repo: Repo, name: str | None = None, progress: Progress = SILENT):
         self._repo = repo
         self._progress = progress
-        self.name = chosen(repo, name).name
-        self._names = [self.name]
-        self._names += sorted(named_remotes(repo) - {self.name}) if name is None else []
+        self._names = meant_remotes(repo, name)
+        self.name = self._names[0]
         self._lost: dict[Oid, str] = {}
         self._had: dict[Oid, bool] = {}
 
@@ -56,7 +55,7 @@ class Supply:
             self.remote if name == self.name else opened(self._repo, chosen(self._repo, name))
             for name in self._names
         ]
-        return [Source(remote, remote.known()) for remote in remotes]
+        return [Source(remote, remote.known(condemned=True, damaged=[])) for remote in remotes]
 
     def has(self, entry: Entry, path: str) -> bool:
         """Say whether what this clone lacks of an entry can be had, as far as indexes tell.

@@ -11,6 +11,7 @@ from mlxrepo.repo.declared import Declared
 from mlxrepo.repo.history import changes_from
 from mlxrepo.repo.lockrows import RowReader
 from mlxrepo.repo.observed import Observed
+from mlxrepo.repo.remotes import chosen
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.targets import resolve_tracked
 from mlxrepo.store.subtree import find
@@ -158,6 +159,26 @@ def split(
     return [item for item in wanted if belongs(item.path)]
 
 
-def named_remotes(repo: Repo) -> set[str]:
-    """Return the remotes that outs name for themselves."""
-    return {out.remote for _, out in repo.declared.outs.values() if out.push and out.remote}
+def meant_remotes(repo: Repo, name: str | None) -> list[str]:
+    """Return the remote `name`, or the default one and with it those that outs name.
+
+    Raises:
+        InputError, CannotDecide: as `chosen`.
+    """
+    first = chosen(repo, name).name
+    if name is not None:
+        return [first]
+    outs = (out for _, out in repo.declared.outs.values())
+    return [first, *sorted({out.remote for out in outs if out.push and out.remote} - {first})]
+
+
+def by_remote(repo: Repo, wanted: Sequence[Wanted], name: str | None) -> dict[str, list[Wanted]]:
+    """Return what belongs on each remote that is meant, the chosen one first.
+
+    Raises:
+        InputError, CannotDecide: as `chosen`.
+    """
+    first, *others = meant_remotes(repo, name)
+    found = {first: split(repo, wanted, first)}
+    found |= {other: split(repo, wanted, other, undeclared=False) for other in others}
+    return {remote: mine for remote, mine in found.items() if mine or remote == first}
