@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from mlxrepo.cli import units
-from mlxrepo.cli.console import emit_json, out, progress, say, warn
+from mlxrepo.cli.console import emit_json, out, progress
 from mlxrepo.cli.options import Command
 from mlxrepo.cli.screen import Screen
-from mlxrepo.cli.sharing import named, scope_options, sharing_options, transfer
+from mlxrepo.cli.sharing import scope_options, sharing_options, show_missing, transfer
 from mlxrepo.commands.push import Pushed, push
 from mlxrepo.paths import display
 from mlxrepo.repo.repo import Repo
@@ -77,10 +77,7 @@ def _show(screen: Screen, done: Pushed) -> None:
         out(f"{word} {units.count(done.actions, 'result')} of stages to {place}")
     if done.verified is not None:
         out(f"read back {units.count(done.verified, 'object')}: all are what their names say")
-    if done.missing:
-        warn(screen, f"neither here nor there: {units.count(len(done.missing), 'object')}")
-        for line in named(done.missing):
-            say(screen, line)
+    show_missing(screen, done.missing)
 
 
 def _document(done: Pushed) -> dict[str, object]:

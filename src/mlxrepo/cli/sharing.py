@@ -53,6 +53,14 @@ def named(missing: Sequence[tuple[str, str]]) -> list[str]:
     return [*lines[:SHOWN], f"  and {more} more (--json lists all)"] if more > 0 else lines
 
 
+def show_missing(screen: Screen, missing: Sequence[tuple[str, str]]) -> None:
+    """Name what can be had neither here nor on the remote."""
+    if missing:
+        warn(screen, f"neither here nor there: {units.count(len(missing), 'object')}")
+        for line in named(missing):
+            say(screen, line)
+
+
 def show_fetched(screen: Screen, done: FetchedFrom, *, quiet: bool = False) -> None:
     """Tell what came from one remote; `quiet`: nothing when that is nothing."""
     place = f"{done.remote} ({display(done.url)})"

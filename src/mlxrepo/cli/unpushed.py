@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mlxrepo.cli import units
-from mlxrepo.cli.console import emit_json, out, say, warn
+from mlxrepo.cli.console import emit_json, out
 from mlxrepo.cli.screen import Screen
-from mlxrepo.cli.sharing import named
+from mlxrepo.cli.sharing import show_missing
 from mlxrepo.commands.unpushed import Unpushed, unpushed
 from mlxrepo.paths import display
 from mlxrepo.repo.repo import Repo
@@ -35,10 +35,7 @@ def _show(screen: Screen, found: Unpushed) -> None:
         out(f"{objects} ({units.size(total.size)}) not on {place}: mlx push")
     elif not found.missing:
         out(f"nothing to push: everything is on {place}")
-    if found.missing:
-        warn(screen, f"neither here nor there: {units.count(len(found.missing), 'object')}")
-        for line in named(found.missing):
-            say(screen, line)
+    show_missing(screen, found.missing)
 
 
 def _document(found: Unpushed) -> dict[str, object]:

@@ -197,7 +197,6 @@ class _Push:
             raise Damaged(
                 f"{len(bad)} objects on the remote {self._spec.name} are not what their names say, "
                 f"{oid_in(bad[0])[:12]} for one",
-                hint=f"delete the damaged files at {self._spec.shown} with the indexes that name "
-                "them, and push again from a clone that has the objects",
+                hint=f"mlx remote fsck {self._spec.name} --data --repair, in a clone that has them",
             )
         return len(keys)

@@ -252,7 +252,7 @@ class Fetch:
         except FileNotFoundError:
             raise PackMissing(
                 f"{file} is named by an index of the remote {self._remote.name}, and is not there",
-                hint="push again from a clone that has the data: mlx push --all-branches",
+                hint=f"mlx remote fsck {self._remote.name} --repair, in a clone that has the data",
             ) from None
         good, bad = [], []
         for spot in read.spots:
