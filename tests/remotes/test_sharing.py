@@ -186,7 +186,7 @@ def test_an_absent_pack_is_an_error_and_says_what_to_do(project: Project, folder
             path.unlink()
     done = clone(project, folder).mlx("pull")
     assert done.returncode == 5
-    assert "push again from a clone that has the data" in done.stderr
+    assert "mlx remote fsck origin" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["mlx.json", "indexes"])

@@ -135,6 +135,7 @@ def _send_pack(
     objects: list[tuple[bytes, bytes]], _: Store, remote: Remote, advance: _Advance
 ) -> list[Spot]:
     pack = make(objects)
+    objects.clear()  # several packs are in memory at a time
     file = pack_file(pack.name)
     if not remote.has_file(file, pack.data):  # a push that was cut off may have sent it
         remote.write(file, pack.data)
