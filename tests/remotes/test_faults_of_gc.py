@@ -23,7 +23,7 @@ def proxy(rclone: Server) -> Iterator[Proxy]:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "FIRST_WAIT", 0.002)
-    monkeypatch.setattr("mlxrepo.store.intent.PATIENCE", 0.2)
+    monkeypatch.setattr("mlxrepo.store.intent.WAITING", 0.2)
 
 
 @pytest.fixture

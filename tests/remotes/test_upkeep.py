@@ -214,7 +214,7 @@ def test_a_gc_that_was_killed_harms_nothing_and_goes_on(
     assert killed.returncode == -9
     gets_all(project, folder, "early")
     assert checked(project, data=True).flaws == ()
-    monkeypatch.setattr("mlxrepo.store.intent.PATIENCE", 0.2)
+    monkeypatch.setattr("mlxrepo.store.intent.WAITING", 0.2)
     for _ in range(2):
         collected(project, grace=0)
     assert project.do(remote_gc, grace=0).files.objects == 0

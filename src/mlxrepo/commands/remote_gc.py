@@ -8,27 +8,29 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mlxrepo.codec import parse_json
-from mlxrepo.errors import CannotDecide, InputError
+from mlxrepo.errors import CannotDecide, EnvironmentFailed, InputError
 from mlxrepo.paths import display
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo import registered
-from mlxrepo.repo.gitremotes import check_fetched
+from mlxrepo.repo.gitremotes import fetched_tips, newest_commit
 from mlxrepo.repo.identity import identity
 from mlxrepo.repo.remotes import chosen, opened
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.roots import Root, asked, roots
+from mlxrepo.repo.roots import Root, asked, roots_of
 from mlxrepo.store.fetch import Fetch
 from mlxrepo.store.gc import Amount
 from mlxrepo.store.intent import wait_for_others
 from mlxrepo.store.objects import Store
 from mlxrepo.store.reach import key_of, mark
-from mlxrepo.store.remote import ACTIONS, REPOS, Remote
-from mlxrepo.store.remotegc import carry_out, look
+from mlxrepo.store.remote import ACTIONS, Remote
+from mlxrepo.store.remotegc import carry_out, listed_users, look
 from mlxrepo.store.remoteindex import Known
 from mlxrepo.store.remoteplan import Plan, Seen, plan
+from mlxrepo.store.survey import TREE
 
 GRACE_DAYS = 14.0
 GRACE_MAX = 36_500
+SKEW = 3600  # seconds that a clock may be behind a commit
 DAY = 86_400 * 10**9  # in nanoseconds
 
 
@@ -142,14 +144,15 @@ def _needs(
     at_hand: dict[str, str] = {}
     progress.start("asking what is needed", len(clones) + 1, "repositories")
     for other in [repo, *map(Repo.find, clones)]:
-        check_fetched(other)
+        check_clock(other)
         id_, _ = identity(other)
         at_hand[id_] = other.root
-        found += roots(other)
+        main = other.root if other.git_dir == other.common_dir else None
+        found += roots_of(other.common_dir, main, sparing=True, tips=fetched_tips(other))
         progress.advance()
     for user in registered.registered(repo.store.root):  # other clones on this machine
         if user.path != repo.common_dir:
-            found += asked(user)
+            found += asked(user, sparing=True)
     progress.done()
     away = [user for id_, user in listed.items() if id_ not in at_hand and id_ not in excluded]
     if away:
@@ -163,9 +166,29 @@ def _needs(
     return sorted(at_hand.values()), {root.key for root in found}, found
 
 
+def check_clock(repo: Repo) -> None:
+    """Check that the clock of this machine can be right: marks are dated by it.
+
+    Raises:
+        EnvironmentFailed: when a commit is newer than now.
+    """
+    ahead = newest_commit(repo) - time.time()
+    if ahead > SKEW:
+        raise EnvironmentFailed(
+            f"a commit of {display(repo.root)} is {ahead / 3600:.1f} hours newer than the clock of "
+            "this machine, which has to say how long something has been unneeded",
+            hint="set the clock, then again",
+        )
+
+
 def _users(remote: Remote) -> list[User]:
+    """Return the repositories that a remote lists.
+
+    Raises:
+        EnvironmentFailed: when one that was listed before is there and not listed.
+    """
     found = []
-    for file in remote.door.files(REPOS):
+    for file in listed_users(remote):
         id_ = file.path.rpartition("/")[2]
         try:
             value = parse_json(remote.door.read(file.path), source=file.path)
@@ -179,10 +202,15 @@ def _excluded(listed: dict[str, User], without: Sequence[str]) -> set[str]:
     found = set()
     for name in without:
         ids = {user.id for user in listed.values() if name == user.name or _begins(user, name)}
+        known = ", ".join(f"{display(u.name)} ({u.id[:8]})" for u in listed.values())
         if not ids:
-            known = ", ".join(f"{display(u.name)} ({u.id[:8]})" for u in listed.values())
             raise InputError(
                 f'the remote lists no repository "{display(name)}"', hint=f"it lists {known}"
+            )
+        if len(ids) > 1:
+            raise InputError(
+                f'the remote lists {len(ids)} repositories "{display(name)}"',
+                hint=f"say which by the beginning of its id: {known}",
             )
         found |= ids
     return found
@@ -209,22 +237,25 @@ def _live(
     Raises:
         CannotDecide: when some are nowhere, unless `force`.
     """
-    keys = {key_of(root.entry) for root in needed}
+    kept = {key_of(root.entry): root for root in needed if root.kept}
+    others = {key_of(root.entry): root for root in needed if not root.kept}
     live: set[bytes] = set()
-    _, missing = mark(store, keys, live)
-    if missing:
-        tops = [root for root in needed if root.entry.kind == "tree"]
-        lacking = [(r.entry, "", r.path) for r in tops if key_of(r.entry) not in live or missing]
+    _, missing = mark(store, kept, live)
+    _, absent = mark(store, others, live)
+    if missing or absent:
+        known = Known(seen.indexes)
         fetch = Fetch(
-            store, remote, Known(seen.indexes),
-            jobs=remote.door.jobs, progress=progress, files=False,
+            store, remote, known, jobs=remote.door.jobs, progress=progress, files=False
         )  # fmt: skip
-        fetch.get(dict.fromkeys(lacking))
+        tops = [root for key, root in kept.items() if key[:1] == TREE]
+        tops += [root for key, root in others.items() if key[:1] == TREE and known.has(key)]
+        fetch.get((root.entry, "", root.path) for root in tops)
         store.refresh()
-        _, missing = mark(store, keys | missing, live)
+        _, missing = mark(store, [*kept, *missing], live)
+        _, absent = mark(store, [*others, *absent], live)
     if missing and not force:
         raise _nowhere(needed, missing, remote)
-    return live | missing
+    return live | missing | absent
 
 
 def _nowhere(needed: list[Root], missing: Collection[bytes], remote: Remote) -> CannotDecide:

@@ -9,13 +9,16 @@ from mlxrepo.repo.repo import Repo
 _REFS = ("refs/heads/*", "refs/tags/*", "refs/mlx/*")
 
 
-def check_fetched(repo: Repo) -> None:
-    """Check that every branch, tag and experiment of every git remote is here.
+def fetched_tips(repo: Repo) -> list[str]:
+    """Return what the branches, tags and experiments of every git remote name, all of it here.
+
+    That an object is here does not mean that a ref of this clone reaches it.
 
     Raises:
-        CannotDecide: when one is not: what its commits need is not known.
+        CannotDecide: when one is not here: what its commits need is not known.
         EnvironmentFailed: when a git remote cannot be asked.
     """
+    tips: set[str] = set()
     _, out = repo.git.run("remote")
     for remote in out.decode("utf-8", "surrogateescape").split():
         status, listed = repo.git.run("ls-remote", "--quiet", remote, *_REFS, accept=range(256))
@@ -25,17 +28,33 @@ def check_fetched(repo: Repo) -> None:
                 "commits it has",
                 hint=f"git ls-remote {remote} says why; if it is gone: git remote remove {remote}",
             )
-        oids = sorted({line.split("\t")[0] for line in listed.decode().splitlines()})
-        if lacking := _lacking(repo, oids):
+        rows = [line.split("\t") for line in listed.decode("utf-8", "replace").splitlines()]
+        here, lacking = _looked_up(repo, sorted({oid for oid, _ in rows}))
+        if lacking:
+            names = {name.removesuffix("^{}") for oid, name in rows if oid in lacking}
             raise CannotDecide(
-                f"{len(lacking)} branches or tags of the git remote {display(remote)} are not "
-                f"here, {lacking[0][:12]} for one: what they need is not known",
-                hint=f"git -C {display(repo.root)} fetch --all --tags, then again",
+                f"{len(names)} branches or tags of the git remote {display(remote)} are not here, "
+                f"{display(min(names))} for one: what they need is not known",
+                hint=f"git -C {display(repo.root)} fetch {remote} '+refs/heads/*:refs/remotes/"
+                f"{remote}/*' 'refs/tags/*:refs/tags/*' {min(names)}, then again",
             )
+        tips |= here
+    return sorted(tips)
 
 
-def _lacking(repo: Repo, oids: list[str]) -> list[str]:
+def _looked_up(repo: Repo, oids: list[str]) -> tuple[set[str], set[str]]:
+    """Return which of these commits and tags are here, and which objects are not."""
+    asked = "".join(f"{oid}\n" for oid in oids).encode()
+    _, out = repo.git.run("cat-file", "--batch-check", input=asked)
+    rows = [line.split() for line in out.decode().splitlines()]
+    here = {oid for oid, kind, *_ in rows if kind in ("commit", "tag")}
+    return here, {oid for oid, kind, *_ in rows if kind == "missing"}
+
+
+def newest_commit(repo: Repo) -> int:
+    """Return when the newest commit was made that a ref names, in seconds since 1970."""
     _, out = repo.git.run(
-        "cat-file", "--batch-check", input="".join(f"{oid}\n" for oid in oids).encode()
+        "for-each-ref", "--sort=-committerdate", "--count=1", "--format=%(committerdate:unix)"
     )
-    return [line.split()[0] for line in out.decode().splitlines() if line.endswith(" missing")]
+    text = out.decode().strip()
+    return int(text) if text.isdecimal() else 0

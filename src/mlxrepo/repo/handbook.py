@@ -176,15 +176,16 @@ NOTES = {
     "models": """\
 All keys but `path` and `desc` are read by model commands; until then they are kept as they are.""",
     "remotes": """\
-URLs are those of fsspec: `s3://`, `gs://`, `az://`, `sftp://` and others; what is beside `s3` needs
-its package (for `sftp`: `pip install 'mlxrepo[sftp]'`). `sftp://user@host/path` is whatever `ssh`
-makes of that host: keys in `~/.ssh`, the agent, `~/.ssh/config`; a host that is not in
+URLs are those of fsspec: `s3://`, `gs://`, `az://`, `sftp://` and others; what is beside `s3`
+needs its package (for `sftp`: `pip install 'mlxrepo[sftp]'`). `sftp://user@host/path` is whatever
+`ssh` makes of that host: keys in `~/.ssh`, the agent, `~/.ssh/config`; a host that is not in
 `~/.ssh/known_hosts` is refused, passwords are never asked for, and `/~/path` lies in the home
-there. `https://` can be read, where the server lists its folders. A local path, or a host of this machine or link, is no use to anybody else and is
-refused here: `mlx remote add` puts it into git's settings, `git config mlx.remote.NAME.url`, which
-also override what stands here, key by key. Secrets are refused in both: they belong into the
-environment (`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`), or where your cloud keeps them. Remotes stand in
-the `mlx.yaml` at the root; today's count, also for an old commit.
+there. `https://` can be read, where the server lists its folders. A local path, or a host of this
+machine or link, is no use to anybody else and is refused here: `mlx remote add` puts it into git's
+settings, `git config mlx.remote.NAME.url`, which also override what stands here, key by key.
+Secrets are refused in both: they belong into the environment (`AWS_ACCESS_KEY_ID`, `AWS_PROFILE`),
+or where your cloud keeps them. Remotes stand in the `mlx.yaml` at the root; today's count, also
+for an old commit.
 
 ```yaml
 remotes:

@@ -99,9 +99,14 @@ def index_locks(git: Git) -> Iterator[tuple[str, str]]:
             yield os.fsdecode(path), blob
 
 
-def lock_changes(git: Git, git_dirs: Iterable[str]) -> Iterator[LockChange]:
-    """Yield every version of every lockfile that any commit holds which is known anywhere."""
-    starts = _named_commits(git, git_dirs)
+def lock_changes(
+    git: Git, git_dirs: Iterable[str], tips: Iterable[str] = ()
+) -> Iterator[LockChange]:
+    """Yield every version of every lockfile that any commit holds which is known anywhere.
+
+    `tips` are commits or tags that count as well.
+    """
+    starts = [*_named_commits(git, git_dirs), *tips]
     plain = "--no-replace-objects"
     _, commits = git.run(plain, *_HISTORY, input="".join(f"{c}\n" for c in starts).encode())
     yield from _changes(git, commits)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from mlxrepo.errors import CannotDecide, EnvironmentFailed
@@ -39,7 +39,8 @@ class Root(NamedTuple):
     """An entry that has to stay whole, and who says so.
 
     `address` is the artifact's or the stage's ("" where none is known), `where` a commit or a ref
-    in short, "index", "workspace" or "placed". `key` is the action key of the stage.
+    in short, "index", "workspace" or "placed". `key` is the action key of the stage;
+    `kept` is false where the store may be without it.
     """
 
     entry: Entry
@@ -47,6 +48,7 @@ class Root(NamedTuple):
     address: str
     where: str
     key: str = ""
+    kept: bool = True
 
 
 class Worktree(NamedTuple):
@@ -67,11 +69,14 @@ def roots(repo: Repo) -> Iterator[Root]:
     return roots_of(repo.common_dir, main)
 
 
-def roots_of(common_dir: str, main: str | None, *, sparing: bool = False) -> Iterator[Root]:
+def roots_of(
+    common_dir: str, main: str | None, *, sparing: bool = False, tips: Sequence[str] = ()
+) -> Iterator[Root]:
     """Yield what any repository needs, known by its git dir and the root of its main worktree.
 
     When `sparing`, each record once, and also what the store may be without but should not lose:
-    deps of stages, and files that git keeps.
+    deps of stages, and files that git keeps. `tips` are commits that count although no ref here
+    names them.
 
     Raises:
         CannotDecide, InputError: as `roots`.
@@ -83,7 +88,7 @@ def roots_of(common_dir: str, main: str | None, *, sparing: bool = False) -> Ite
     places = worktrees(git, common_dir, main)
     for place in places:
         yield from on_disk(place, sparing=sparing)
-    yield from _recorded(git, places, sparing)
+    yield from _recorded(git, places, sparing, tips)
 
 
 def asked(other: Registered, *, sparing: bool = False) -> Iterator[Root]:
@@ -180,7 +185,9 @@ def _is_file(path: str) -> bool:
 # in git
 
 
-def _recorded(git: Git, places: list[Worktree], sparing: bool) -> Iterator[Root]:
+def _recorded(
+    git: Git, places: list[Worktree], sparing: bool, tips: Sequence[str]
+) -> Iterator[Root]:
     """Yield what the lockfiles that git keeps name; equal ones are read once."""
     reader = RowReader(once=sparing)
     named: dict[str, list[tuple[str, str]]] = defaultdict(list)  # git blob -> where, path
@@ -188,7 +195,7 @@ def _recorded(git: Git, places: list[Worktree], sparing: bool) -> Iterator[Root]
         for path, blob in index_locks(Git(git.root, place.git_dir)):
             named[blob].append(("index", path))
     git_dirs = [place.git_dir for place in places]
-    for change in lock_changes(git, git_dirs):
+    for change in lock_changes(git, git_dirs, tips):
         named[change.blob].append((change.commit[:12], change.path))
     for blob, data in _read(git, list(named)):
         where, path = named[blob][0]
@@ -211,4 +218,4 @@ def _read(git: Git, blobs: list[str]) -> Iterator[tuple[str, bytes]]:
 def _root(row: Row, lock: str, where: str) -> Root:
     name = row.name
     address = stage_address(lock, name[6:]) if name.startswith("stage:") else name
-    return Root(row.entry, row.path, address, where, row.key)
+    return Root(row.entry, row.path, address, where, row.key, row.kept)

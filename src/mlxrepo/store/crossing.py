@@ -8,7 +8,7 @@ from __future__ import annotations
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.store.intent import wait_for_others
 from mlxrepo.store.remote import INDEXES, Remote, file_of
-from mlxrepo.store.remoteindex import PACKED, Index, Known, Spot
+from mlxrepo.store.remoteindex import PACKED, Known, Spot
 from mlxrepo.store.remoteplan import rows
 
 
@@ -21,10 +21,11 @@ def was_undone(remote: Remote, known: Known, published: str, progress: Progress 
     if not wait_for_others(remote, progress) and remote.sweeps() == known.sweeps:
         return False
     path = f"{INDEXES}/{published}"
-    try:
-        index = Index(remote.door.read(path), published)
-    except FileNotFoundError:  # that gc has taken it into a larger one
-        return False
+    index = remote.sent_index(published)
+    if index is None:
+        return False  # somebody else tidied up here: it was there when it was written
+    if remote.door.size(path) is None:  # that gc has taken it into a larger one, or thrown it away
+        return not all(map(remote.known().has, index.keys()))
     if _all_there(remote, rows([index])):
         return False
     remote.door.delete(path)

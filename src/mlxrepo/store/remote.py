@@ -145,6 +145,24 @@ class Remote:
             files.remove_quietly(os.path.join(self.cache, ACTIONS))
             files.write_atomic(place, text, flush=False)
 
+    def remember(self, what: str, names: Iterable[str]) -> None:
+        """Keep names here, to be compared with what is listed next time."""
+        text = "".join(f"{name}\n" for name in sorted(names))
+        files.write_atomic(self._place(f"{what}.listed"), text.encode(), flush=False)
+
+    def remembered(self, what: str) -> list[str]:
+        """Return the names that were kept last."""
+        try:
+            with open(os.path.join(self.cache, f"{what}.listed"), "rb") as stream:
+                return stream.read().decode("utf-8", "replace").splitlines()
+        except FileNotFoundError:
+            return []
+
+    def sent_index(self, name: str) -> Index | None:
+        """Return an index that was written from here, from the copy that was kept."""
+        found = self._load(name)
+        return found if isinstance(found, Index) else None
+
     def sweeps(self) -> frozenset[str]:
         """Return what tells one gc of the remote from the next."""
         return _sweeps(self.listed())

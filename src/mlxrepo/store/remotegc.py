@@ -20,7 +20,17 @@ from mlxrepo.store.door import Found
 from mlxrepo.store.intent import Intent
 from mlxrepo.store.parallel import parallel
 from mlxrepo.store.push import PACK_OBJECTS, PACK_SIZE
-from mlxrepo.store.remote import ACTIONS, INDEXES, OBJECTS, PACKS, SWEPT, Remote, file_of, pack_file
+from mlxrepo.store.remote import (
+    ACTIONS,
+    INDEXES,
+    OBJECTS,
+    PACKS,
+    REPOS,
+    SWEPT,
+    Remote,
+    file_of,
+    pack_file,
+)
 from mlxrepo.store.remoteindex import Index, Spot
 from mlxrepo.store.remotepack import Made, make
 from mlxrepo.store.remoteplan import Plan, Seen, rows
@@ -36,6 +46,7 @@ def look(remote: Remote) -> Seen:
         EnvironmentFailed: when its listings cannot be trusted.
         Damaged: when an index is not what its name says.
     """
+    remote.check_format()
     _check_listed(remote, [name for name in remote.cached() if is_oid(name)])
     notes = remote.notes()
     files = {found.path: found.size for found in _listing(remote)}
@@ -50,10 +61,32 @@ def look(remote: Remote) -> Seen:
 
 def _listing(remote: Remote) -> Iterator[Found]:
     for folder in (PACKS, OBJECTS, ACTIONS):
-        first = remote.door.files(folder)
-        if len(first) > len(remote.door.files(folder)):
-            raise _shrunk(remote, folder)
-        yield from first
+        yield from _twice(remote, folder)
+
+
+def _twice(remote: Remote, folder: str) -> list[Found]:
+    """List a folder, and once more: what it had has to be there still."""
+    first = remote.door.files(folder)
+    if {found.path for found in first} - {found.path for found in remote.door.files(folder)}:
+        raise _shrunk(remote, folder)
+    return first
+
+
+def listed_users(remote: Remote) -> list[Found]:
+    """Return the files that name the repositories which use a remote.
+
+    Raises:
+        EnvironmentFailed: when its listing leaves some out.
+    """
+    found = _twice(remote, REPOS)
+    paths = {file.path for file in found}
+    before = remote.remembered(REPOS)
+    if any(path not in paths and remote.door.size(path) is not None for path in before):
+        raise _shrunk(remote, REPOS)
+    if not found and any(map(is_oid, remote.listed())):
+        raise _shrunk(remote, REPOS)
+    remote.remember(REPOS, paths)
+    return found
 
 
 def _check_listed(remote: Remote, names: list[str]) -> None:
@@ -84,29 +117,31 @@ def carry_out(
     if not plan.changes:
         _tidy(remote, seen, _mark(remote, seen, plan, set()), set())
         return 0
-    intent = Intent(remote)
-    sweep = f"{SWEPT}{os.urandom(8).hex()}"
-    remote.write(f"{INDEXES}/{sweep}", b"\n")
     progress.start(f"collecting {remote.name}", len(plan.files), "files")
-    try:
-        spots = [*plan.spots, *_repacked(remote, plan.anew, intent, jobs)]
+    with Intent(remote) as intent:
+        sweep = f"{SWEPT}{os.urandom(8).hex()}"
+        remote.write(f"{INDEXES}/{sweep}", b"\n")
+        spots = [*plan.spots, *_repacked(remote, plan.anew, jobs)]
         new = _written(remote, spots) if plan.rewrites else set()
         failpoint("remote-gc.written")
         marks = _mark(remote, seen, plan, new)
         # A new pack may be the same as one that nothing named.
         spared = _named_since(remote, seen, new).union(map(file_of, spots))
+        intent.check()
         _tidy(remote, seen, marks, new)
         failpoint("remote-gc.indexed")
         doomed = [file for file in plan.files if file not in spared]
-        for _ in parallel(remote.door.delete, doomed, jobs, remote.door.stop):
-            intent.beat()
+
+        def remove(file: str) -> None:
+            intent.check()
+            remote.door.delete(file)
+
+        for _ in parallel(remove, doomed, jobs, remote.door.stop):
             progress.advance()
             failpoint("remote-gc.removed")
         for old in seen.sweeps - {sweep}:
             remote.door.delete(f"{INDEXES}/{old}")
-    finally:
-        intent.end()
-        progress.done()
+    progress.done()
     return len(plan.files) - len(doomed)
 
 
@@ -125,14 +160,13 @@ def _written(remote: Remote, spots: list[Spot]) -> set[str]:
     return {str(remote.publish(part)) for part in parts}
 
 
-def _repacked(remote: Remote, anew: list[Spot], intent: Intent, jobs: int) -> Iterator[Spot]:
+def _repacked(remote: Remote, anew: list[Spot], jobs: int) -> Iterator[Spot]:
     """Put objects into new packs, trees apart from blobs; yield where they lie now."""
     for kind in (0, 1):
         mine = [spot for spot in anew if spot.key[0] == kind]
         closed = {spot.key for spot in mine if spot.closed}
         for pack in _packs(remote, mine, jobs):
             remote.write(pack_file(pack.name), pack.data)
-            intent.beat()
             yield from (spot._replace(closed=spot.key in closed) for spot in pack.spots)
 
 

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from mlxrepo.store.condemned import Mark, ages
 from mlxrepo.store.pack import FOOTER, MAGIC, ROW
-from mlxrepo.store.remote import file_of, pack_file
+from mlxrepo.store.remote import file_of, object_file, pack_file
 from mlxrepo.store.remoteindex import PACKED, Index, Spot
+from mlxrepo.store.survey import BLOB, oid_in
 
 INDEXES_MAX = 8  # more are merged into one
 SMALL_PACK = 1 << 20  # bytes
@@ -82,6 +83,7 @@ def plan(
     again = {spot.key for spot in anew}
     old = {file_of(spot) for spot in every}
     named = {file_of(spot) for spot in (*kept, *waiting)}.union(entries)
+    named |= {object_file(oid_in(key)) for key in live if key[:1] == BLOB}  # whatever indexes say
     # With nothing in it but what is expired a file has waited long enough.
     gone = set(_keys(expired))
     alive = named.union(file_of(spot) for spot in every if spot.key not in gone)
