@@ -387,3 +387,162 @@ def test_exit_codes_and_words(project: Project, folder: Spot) -> None:
     assert found.returncode == 1
     assert "bytes of" in found.stdout
     assert "--repair" in found.stderr
+
+
+def cached_index(project: Project) -> list[Path]:
+    return list(project.path(".git/mlx/remotes/origin/indexes").glob("*"))
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_a_damaged_index_is_written_anew_from_what_is_there(
+    project: Project, folder: Spot, copy: bool
+) -> None:
+    prepared(project, folder)
+    other = clone(project, folder, "other")
+    if copy:
+        other.do(remote_gc)  # it reads, and keeps, the indexes
+    damage(folder, "index")
+    assert checked(other, repair=True).is_sound
+    assert checked(other, data=True).flaws == ()
+    for _ in range(2):
+        collected(other, grace=0)
+    gets_all(project, folder, "third")
+
+
+@pytest.mark.parametrize("left_out", ["packs", "objects"])
+def test_a_listing_that_leaves_something_out_is_no_damage(
+    project: Project, folder: Spot, left_out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(project, folder)
+    before, files = folder.files, Folder.files
+
+    def short(door: Folder, where: str) -> list[Found]:
+        found = files(door, where)
+        return found[1:] if where == left_out else found
+
+    monkeypatch.setattr(Folder, "files", short)
+    with pytest.raises(EnvironmentFailed, match="leaves out"):
+        checked(project, repair=True)
+    assert folder.files == before
+
+
+# what counts
+
+
+def test_a_branch_of_the_git_remote_counts_though_no_ref_here_names_it(
+    project: Project, folder: Spot
+) -> None:
+    prepared(project, folder)
+    project.git("checkout", "--quiet", "-b", "feature")
+    project.write("data/feature.bin", os.urandom(2 << 20))
+    project.do(add, ["data"])
+    project.commit()
+    sent(project)
+    project.git("checkout", "--quiet", "-")
+    path = project.root.parent / "single"
+    project.git("clone", "--quiet", "--single-branch", f"file://{project.root}", str(path))
+    other = Project(path)
+    folder.configure(other)
+    with pytest.raises(CannotDecide, match="refs/heads/feature for one"):
+        collected(other, grace=0)
+    other.git("fetch", "--quiet", "origin", "feature")
+    other.git("fetch", "--quiet", "origin", "HEAD")  # FETCH_HEAD names something else now
+    assert collected(other, grace=0).expired.objects == 0
+    project.git("checkout", "--quiet", "feature")
+    project.do(checkout, force=True)
+    gets_all(project, folder, "third")
+
+
+def test_a_clock_that_is_behind_the_newest_commit_stops_it(project: Project, folder: Spot) -> None:
+    prepared(project, folder)
+    tomorrow = str(int(time.time()) + 86_400)
+    project.write("more.txt")
+    project.git("add", "more.txt")
+    os.environ["GIT_COMMITTER_DATE"] = f"{tomorrow} +0000"
+    try:
+        project.git("commit", "--quiet", "-m", "from the future")
+    finally:
+        del os.environ["GIT_COMMITTER_DATE"]
+    with pytest.raises(EnvironmentFailed, match="newer than the clock"):
+        collected(project)
+
+
+def test_a_name_that_several_repositories_have_is_refused(
+    project: Project, folder: Spot, tmp_path: Path
+) -> None:
+    prepared(project, folder)
+    for where in ("one", "two"):
+        other = Project.create(tmp_path / where / "same")
+        other.write("mine.txt", where)
+        other.do(add, ["mine.txt"])
+        other.commit(f"first of {where}")
+        folder.configure(other)
+        sent(other)
+    with pytest.raises(InputError, match='2 repositories "same"'):
+        collected(project, without=["same"])
+
+
+def test_repositories_that_are_not_listed_any_more_stop_it(
+    project: Project, folder: Spot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(project, folder)
+    files = Folder.files
+
+    def short(door: Folder, where: str) -> list[Found]:
+        return [] if where == "repos" else files(door, where)
+
+    monkeypatch.setattr(Folder, "files", short)
+    with pytest.raises(EnvironmentFailed, match="listing of repos/"):
+        collected(project)
+
+
+def test_a_newer_format_stops_it_though_all_indexes_are_known(
+    project: Project, folder: Spot
+) -> None:
+    prepared(project, folder)
+    marker = Path(folder.url) / "mlx.json"
+    marker.chmod(0o644)
+    marker.write_text('{"format":2,"oid":"blake3"}\n')
+    with pytest.raises(InputError, match="newer format"):
+        collected(project)
+
+
+def test_a_gc_that_stood_still_removes_nothing_more(
+    project: Project, folder: Spot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_garbage(project, folder)
+    monkeypatch.setattr("mlxrepo.store.intent.STILL", -1)
+    with pytest.raises(EnvironmentFailed, match="stood still"):
+        collected(project, grace=0)
+    monkeypatch.undo()
+    gets_all(project, folder, "other")
+    collected(project, grace=0)
+    assert checked(project, data=True).flaws == ()
+
+
+def test_a_shallow_clone_that_pushed_is_part_of_the_whole(project: Project, folder: Spot) -> None:
+    prepared(project, folder)
+    project.write("more.txt")
+    project.commit()
+    path = project.root.parent / "job"
+    project.git("clone", "--quiet", "--depth=1", f"file://{project.root}", str(path))
+    job = Project(path)
+    folder.configure(job)
+    job.write("result.bin", os.urandom(2 << 20))
+    job.do(add, ["result.bin"])
+    sent(job)
+    assert len(list(Path(folder.url).glob("repos/*"))) == 2
+    assert collected(project).waiting.objects == 1
+
+
+def test_results_of_stages_that_git_keeps_stay(project: Project, folder: Spot) -> None:
+    stage = "{cmd: cp a.txt b.txt, deps: [a.txt], outs: [{b.txt: {cache: false}}]}"
+    project.write("a.txt", "a\n")
+    project.write("mlx.yaml", f"stages:\n  copy: {stage}\n")
+    assert project.mlx("repro").returncode == 0
+    project.commit()
+    folder.configure(project)
+    assert sent(project).actions == 1
+    other = clone(project, folder)
+    assert collected(other, grace=0).expired.objects == 0
+    assert len(list(Path(folder.url).glob("actions/*/*"))) == 1

@@ -177,7 +177,8 @@ def _show_checked(screen: Screen, found: RemoteChecked, repair: bool) -> None:
         warn(screen, f"not here either: {units.count(len(found.lost), 'object')}")
         say(screen, "mlx push from a clone that has them sends them again")
     elif found.flaws and not repair:
-        say(screen, f"mlx remote fsck {found.remote} --repair mends what can be mended")
+        data = " --data" if found.read else ""
+        say(screen, f"mlx remote fsck {found.remote}{data} --repair mends what can be mended")
 
 
 def _checked(found: RemoteChecked) -> dict[str, object]:

@@ -83,7 +83,7 @@ def remote_fsck(
         flaws=tuple(map(_told, state.flaws)),
         unnamed=len(state.unnamed),
         unnamed_bytes=sum(state.unnamed.values()),
-        repaired=repair and not dry_run,
+        repaired=repair and not dry_run and bool(state.flaws),
         sent=len(here) if repair else 0,
         lost=tuple(sorted(oid_in(key) for key in bad.keys() - here.keys())),
     )

@@ -12,7 +12,7 @@ from mlxrepo.errors import CannotDecide, EnvironmentFailed, InputError
 from mlxrepo.paths import display
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo import registered
-from mlxrepo.repo.gitremotes import fetched_tips, newest_commit
+from mlxrepo.repo.gitremotes import fetched_tips, has_commits, newest_commit
 from mlxrepo.repo.identity import identity
 from mlxrepo.repo.remotes import chosen, opened
 from mlxrepo.repo.repo import Repo
@@ -59,10 +59,12 @@ class RemoteCollected:
 
 
 class User(NamedTuple):
-    """A repository that a remote lists."""
+    """A repository that a remote lists: with its first commits, or in part (not `whole`)."""
 
     id: str
     name: str
+    roots: tuple[str, ...] = ()
+    whole: bool = True
 
 
 def remote_gc(
@@ -154,7 +156,12 @@ def _needs(
         if user.path != repo.common_dir:
             found += asked(user, sparing=True)
     progress.done()
-    away = [user for id_, user in listed.items() if id_ not in at_hand and id_ not in excluded]
+    here = [repo, *map(Repo.find, clones)]
+    away = [
+        user
+        for id_, user in listed.items()
+        if id_ not in at_hand and id_ not in excluded and not _is_part(user, here)
+    ]
     if away:
         names = ", ".join(f"{display(user.name)} ({user.id[:8]})" for user in away)
         raise CannotDecide(
@@ -192,10 +199,19 @@ def _users(remote: Remote) -> list[User]:
         id_ = file.path.rpartition("/")[2]
         try:
             value = parse_json(remote.door.read(file.path), source=file.path)
-            found.append(User(id_, str(value["name"])))
+            roots = tuple(map(str, value["roots"]))
+            found.append(User(id_, str(value["name"]), roots, value["whole"] is not False))
         except (FileNotFoundError, InputError, KeyError, TypeError):
             found.append(User(id_, "?"))
     return found
+
+
+def _is_part(user: User, here: Iterable[Repo]) -> bool:
+    """Say whether what a remote lists is a shallow clone of a repository that is at hand.
+
+    One without a commit needs nothing that git could tell of.
+    """
+    return not user.whole and any(has_commits(repo, user.roots) for repo in here)
 
 
 def _excluded(listed: dict[str, User], without: Sequence[str]) -> set[str]:

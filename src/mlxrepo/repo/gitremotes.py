@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mlxrepo.errors import CannotDecide, EnvironmentFailed
 from mlxrepo.paths import display
 from mlxrepo.repo.repo import Repo
@@ -49,6 +51,14 @@ def _looked_up(repo: Repo, oids: list[str]) -> tuple[set[str], set[str]]:
     rows = [line.split() for line in out.decode().splitlines()]
     here = {oid for oid, kind, *_ in rows if kind in ("commit", "tag")}
     return here, {oid for oid, kind, *_ in rows if kind == "missing"}
+
+
+def has_commits(repo: Repo, oids: Sequence[str]) -> bool:
+    """Say whether all these commits are here."""
+    if not all(oid.isalnum() for oid in oids):
+        return False
+    here, _ = _looked_up(repo, sorted(oids)) if oids else (set(), set())
+    return here >= set(oids)
 
 
 def newest_commit(repo: Repo) -> int:

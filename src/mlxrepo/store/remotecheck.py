@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from mlxrepo.errors import Damaged
+from mlxrepo.errors import Damaged, EnvironmentFailed
 from mlxrepo.hashing import is_oid
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.store import condemned
@@ -15,6 +15,7 @@ from mlxrepo.store.contents import contents
 from mlxrepo.store.remote import INDEXES, OBJECTS, PACKS, Remote, file_of
 from mlxrepo.store.remoteindex import PACKED, WHOLE, Index, Known, Spot
 from mlxrepo.store.remoteplan import rows
+from mlxrepo.store.rescue import rescued
 from mlxrepo.store.survey import TREE, named, oid_in
 
 OTHER = "holds other bytes than its name says"
@@ -66,6 +67,7 @@ def check(
     spots = rows(state.indexes.values())
     state.objects = len({spot.key for spot in spots})
     state.size = sum({spot.key: spot.size for spot in spots}.values())
+    _ask_for_unlisted(remote, spots, sizes)
     there = [spot for spot in spots if _is_there(spot, sizes, state)]
     used = {file_of(spot) for spot in spots}
     state.unnamed = {file: size for file, size in sizes.items() if file not in used}
@@ -79,16 +81,33 @@ def _note(remote: Remote, name: str, state: RemoteState) -> None:
     if not (is_oid(name) or is_mark(name)):
         return
     file = f"{INDEXES}/{name}"
-    try:
-        found = remote.door.read(file)
-        if is_mark(name):
-            condemned.decode(found, name)
-        else:
-            state.indexes[name] = Index(found, name)
-    except FileNotFoundError:
-        pass  # a gc has just taken it into another
-    except Damaged as error:
-        state.flaws.append(Flaw(file, error.message))
+    for last in (False, True):  # a byte may have been changed on the way
+        try:
+            found = remote.door.read(file)
+            if is_mark(name):
+                condemned.decode(found, name)
+            else:
+                state.indexes[name] = Index(found, name)
+            return
+        except FileNotFoundError:
+            return  # a gc has just taken it into another
+        except Damaged as error:
+            if last:
+                state.flaws.append(Flaw(file, error.message))
+
+
+def _ask_for_unlisted(remote: Remote, spots: list[Spot], sizes: dict[str, int]) -> None:
+    """Check that what is not listed is not there.
+
+    Raises:
+        EnvironmentFailed: when it is: then the listing says nothing of anything.
+    """
+    for file in sorted({file_of(spot) for spot in spots} - sizes.keys()):
+        if remote.door.size(file) is not None:
+            raise EnvironmentFailed(
+                f"the listing of the remote {remote.name} leaves out {file}, which is there",
+                hint="again later",
+            )
 
 
 def _is_there(spot: Spot, sizes: dict[str, int], state: RemoteState) -> bool:
@@ -140,7 +159,7 @@ def forget_bad(remote: Remote, state: RemoteState) -> None:
 
     No folder is said to be closed then; the next push finds out anew.
     """
-    every = rows(state.indexes.values())
+    every = [*rows(state.indexes.values()), *_of_damaged_indexes(remote, state)]
     bad = {(flaw.key, flaw.file) for flaw in state.flaws if flaw.key}
     good = [spot for spot in every if (spot.key, file_of(spot)) not in bad]
     fresh = _one_each(good)
@@ -150,8 +169,18 @@ def forget_bad(remote: Remote, state: RemoteState) -> None:
         if name != new and (is_oid(name) or is_mark(name)):
             remote.door.delete(f"{INDEXES}/{name}")
     useful = {file_of(spot) for spot in good}
-    for file in sorted({file for _, file in bad} - useful):
+    for file in sorted({flaw.file for flaw in state.flaws if flaw.key} - useful):
         remote.door.delete(file)
+
+
+def _of_damaged_indexes(remote: Remote, state: RemoteState) -> list[Spot]:
+    """Return what damaged indexes said: by the copies that are here, or by the files themselves."""
+    names = [flaw.file.rpartition("/")[2] for flaw in state.flaws if not flaw.key]
+    copies = {name: remote.sent_index(name) for name in names if is_oid(name)}
+    found = rows(copy for copy in copies.values() if copy is not None)
+    if None in copies.values():
+        found += rescued(remote, state.unnamed)
+    return found
 
 
 def _one_each(spots: Collection[Spot]) -> list[Spot]:
