@@ -1,0 +1,226 @@
+"""Figures as Vega-Lite specifications: data inline, fields with names of our own, no expressions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from mlxrepo.plots.kinds import categories, jitter
+from mlxrepo.plots.model import (
+    BARS,
+    HISTOGRAM,
+    JITTER,
+    LINE,
+    NORMALIZED,
+    NUMBER,
+    SMOOTH,
+    SORTED_BARS,
+    TEXT,
+    TIME,
+    Figure,
+)
+
+# Told apart by people who see colours differently: after Okabe and Ito, fit for dark and light.
+PALETTE = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C", "#A6A02B",
+)  # fmt: skip
+
+_TYPES = {NUMBER: "quantitative", TIME: "temporal", TEXT: "nominal"}
+_SMOOTH_FROM = 8  # points; fewer say more as they are
+
+Spec = dict[str, Any]
+
+
+def color_of(index: int) -> str:
+    """Return the colour of a revision or a column by its number."""
+    return PALETTE[index % len(PALETTE)]
+
+
+def specification(figure: Figure, revs: Sequence[str]) -> Spec:
+    """Return the specification of a chart; `revs` are all revisions, so that colours agree."""
+    spec: Spec = {
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "data": {"values": _rows(figure)},
+    }
+    if figure.matrices:
+        return {**spec, **_confusion(figure, revs)}
+    if figure.kind in (BARS, SORTED_BARS):
+        return {**spec, **_bars(figure, revs)}
+    size: Spec = {"width": 440, "height": 260}
+    if figure.kind == HISTOGRAM:
+        return {**spec, **size, **_histogram(figure, revs)}
+    if figure.kind in (LINE, SMOOTH):
+        return {**spec, **size, **_lines(figure, revs)}
+    return {**spec, **size, **_scatter(figure, revs)}
+
+
+def _rows(figure: Figure) -> list[Spec]:
+    if figure.matrices:
+        top = max((c for m in figure.matrices for row in m.cells for c in row), default=0) or 1
+        return [
+            {"r": m.rev, "y": y, "x": x, "v": _finite(cell), "d": cell > top / 2}
+            for m in figure.matrices
+            for y, row in zip(m.rows, m.cells, strict=True)
+            for x, cell in zip(m.columns, row, strict=True)
+        ]
+    rows = []
+    for series in figure.series:
+        for i, (x, y) in enumerate(zip(series.x, series.y, strict=True)):
+            row = {"r": series.rev, "c": series.label, "i": i, "x": _finite(x), "y": _finite(y)}
+            if figure.kind == HISTOGRAM:
+                row["x2"] = _finite(float(x) + figure.step)
+            if figure.kind == JITTER:
+                row["j"] = jitter(i)
+            rows.append(row)
+    return rows
+
+
+def _finite(value: Any) -> Any:
+    """Return a value that JSON has."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _axis(figure: Figure, axis: str) -> Spec:
+    title = figure.x_label if axis == "x" else figure.y_label
+    kind = figure.x_type if axis == "x" else NUMBER
+    encoding: Spec = {"field": axis, "type": _TYPES[kind], "title": title or None}
+    if kind == TEXT:
+        # In the order of the file, and every label as it is.
+        encoding |= {"sort": None, "axis": {"labelLimit": 200}}
+    else:
+        encoding["scale"] = {"zero": False, "nice": True}
+    if kind == TIME:
+        encoding["scale"] = {"type": "utc"}
+    return encoding
+
+
+def _colors(figure: Figure, revs: Sequence[str]) -> Spec:
+    """Colour revisions, and columns by dashes; where there is one revision colour the columns."""
+    labels = list(dict.fromkeys(series.label for series in figure.series))
+    by_label = len(revs) == 1 and len(labels) > 1
+    names = labels if by_label else list(revs)
+    color: Spec = {
+        "field": "c" if by_label else "r",
+        "type": "nominal",
+        "title": None,
+        "scale": {"domain": names, "range": [color_of(i) for i in range(len(names))]},
+        "legend": {"orient": "bottom", "columns": 2} if by_label else None,
+    }
+    return {"color": color}
+
+
+def _marks_of_columns(figure: Figure, revs: Sequence[str], channel: str) -> Spec:
+    labels = list(dict.fromkeys(series.label for series in figure.series))
+    if len(labels) < 2 or len(revs) == 1:
+        return {}
+    legend = {"orient": "bottom", "columns": 2, "symbolType": "stroke"}
+    if channel == "shape":
+        legend.pop("symbolType")
+    return {
+        channel: {"field": "c", "type": "nominal", "title": None, "sort": None, "legend": legend}
+    }
+
+
+def _lines(figure: Figure, revs: Sequence[str]) -> Spec:
+    most = max(len(series.x) for series in figure.series)
+    shared = {"x": _axis(figure, "x"), "y": _axis(figure, "y"), **_colors(figure, revs),
+              **_marks_of_columns(figure, revs, "strokeDash")}  # fmt: skip
+    shared["detail"] = [{"field": "r"}, {"field": "c"}]
+    line: Spec = {"type": "line", "strokeWidth": 2, "tooltip": True}
+    order = {"order": {"field": "i", "type": "quantitative"}}
+    if most <= 40:
+        line["point"] = {"size": 30}
+    shortest = min(len(series.x) for series in figure.series)
+    if figure.kind == LINE or figure.x_type == TEXT or shortest < _SMOOTH_FROM:
+        return {"mark": line, "encoding": {**shared, **order}}
+    smooth = {"loess": "y", "on": "x", "groupby": ["r", "c"], "bandwidth": 0.3}
+    faint = {"type": "line", "strokeWidth": 1, "opacity": 0.3}
+    return {
+        "encoding": shared,
+        "layer": [
+            {"mark": faint, "encoding": order},
+            {"transform": [{"filter": {"field": "y", "valid": True}}, smooth], "mark": line},
+        ],
+    }
+
+
+def _scatter(figure: Figure, revs: Sequence[str]) -> Spec:
+    encoding = {"x": _axis(figure, "x"), "y": _axis(figure, "y"), **_colors(figure, revs),
+                **_marks_of_columns(figure, revs, "shape")}  # fmt: skip
+    if figure.kind == JITTER:
+        encoding["xOffset"] = {"field": "j", "type": "quantitative", "title": None}
+    mark = {"type": "point", "filled": True, "opacity": 0.7, "size": 40, "tooltip": True}
+    return {"mark": mark, "encoding": encoding}
+
+
+def _bars(figure: Figure, revs: Sequence[str]) -> Spec:
+    names = categories(figure.series)
+    length = _axis(figure, "y") | {"scale": {"zero": True}}
+    by_label = len(revs) == 1 and len({series.label for series in figure.series}) > 1
+    encoding: Spec = {
+        "y": {"field": "x", "type": "nominal", "title": figure.x_label or None, "sort": names,
+              "axis": {"labelLimit": 240}},
+        "x": length,
+        "yOffset": {"field": "c" if by_label else "r", "sort": None if by_label else list(revs)},
+        **_colors(figure, revs),
+    }  # fmt: skip
+    mark = {"type": "bar", "tooltip": True}
+    return {"mark": mark, "encoding": encoding, "width": 400, "height": {"step": 18}}
+
+
+def _histogram(figure: Figure, revs: Sequence[str]) -> Spec:
+    encoding = {
+        "x": _axis(figure, "x") | {"bin": {"binned": True, "step": figure.step}},
+        "x2": {"field": "x2"},
+        "y": _axis(figure, "y") | {"scale": {"zero": True}, "stack": None},
+        "detail": [{"field": "r"}, {"field": "c"}],
+        **_colors(figure, revs),
+    }
+    opacity = 0.9 if len(figure.series) == 1 else 0.5
+    mark = {"type": "bar", "opacity": opacity, "tooltip": True}
+    return {"mark": mark, "encoding": encoding}
+
+
+def _confusion(figure: Figure, revs: Sequence[str]) -> Spec:
+    rows = list(dict.fromkeys(name for m in figure.matrices for name in m.rows))
+    columns = list(dict.fromkeys(name for m in figure.matrices for name in m.columns))
+    size = max(16, min(44, 440 // max(1, len(columns))))
+    domain: Spec = {"domain": [0, 1]} if figure.kind == NORMALIZED else {"domainMin": 0}
+    digits = ".2f" if figure.kind == NORMALIZED else ",~r"
+    cell: Spec = {
+        "mark": {"type": "rect", "tooltip": True},
+        "encoding": {
+            "color": {
+                "field": "v",
+                "type": "quantitative",
+                "title": None,
+                "scale": {"scheme": "blues", **domain},
+            }
+        },
+    }
+    text: Spec = {
+        "mark": {"type": "text", "fontSize": max(7, min(12, size // 3 + 2))},
+        "encoding": {
+            "text": {"field": "v", "type": "quantitative", "format": digits},
+            "color": {
+                "condition": {"test": {"field": "d", "equal": True}, "value": "white"},
+                "value": "black",
+            },
+        },
+    }
+    spec = {
+        "width": {"step": size},
+        "height": {"step": size},
+        "encoding": {
+            "x": {"field": "x", "type": "nominal", "sort": columns,
+                  "title": figure.x_label or None},
+            "y": {"field": "y", "type": "nominal", "sort": rows, "title": figure.y_label or None},
+        },
+        "layer": [cell, text],
+    }  # fmt: skip
+    if len(revs) == 1:
+        return spec
+    header = {"title": None, "labelLimit": 400}
+    facet = {"field": "r", "type": "nominal", "sort": list(revs), "header": header}
+    return {"facet": facet, "columns": 2, "spec": spec}
