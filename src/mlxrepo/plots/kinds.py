@@ -1,4 +1,4 @@
-"""The kinds of charts: from columns of values to what is drawn of them, thinned where it is much."""
+"""The kinds of charts: from columns of values to what is drawn of them, thinned where need be."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _is_drawable(value: float) -> bool:
 
 
 def _peaks(pairs: list[Any], room: int) -> list[Any]:
-    """Keep of each stretch the lowest and the highest point, and first and last: no peak is lost."""
+    """Keep first, last, and the lowest and highest point of each stretch: no peak is lost."""
     if len(pairs) <= room:
         return pairs
     parts = room // 2 - 1

@@ -1,4 +1,4 @@
-"""Figures as Vega-Lite specifications: data inline, fields with names of our own, no expressions."""
+"""Figures as Vega-Lite specifications: data inline, field names of our own, no expressions."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ def specification(figure: Figure, revs: Sequence[str]) -> Spec:
 def _rows(figure: Figure) -> list[Spec]:
     if figure.matrices:
         top = max((c for m in figure.matrices for row in m.cells for c in row), default=0) or 1
+        top = 1.0 if figure.kind == NORMALIZED else top
         return [
             {"r": m.rev, "y": y, "x": x, "v": _finite(cell), "d": cell > top / 2}
             for m in figure.matrices
@@ -114,9 +115,9 @@ def _marks_of_columns(figure: Figure, revs: Sequence[str], channel: str) -> Spec
     labels = list(dict.fromkeys(series.label for series in figure.series))
     if len(labels) < 2 or len(revs) == 1:
         return {}
-    legend = {"orient": "bottom", "columns": 2, "symbolType": "stroke"}
+    legend: Spec = {"orient": "bottom", "columns": 2, "symbolStrokeColor": "#8C8C8C"}
     if channel == "shape":
-        legend.pop("symbolType")
+        legend |= {"symbolFillColor": "#8C8C8C"}
     return {
         channel: {"field": "c", "type": "nominal", "title": None, "sort": None, "legend": legend}
     }
@@ -223,4 +224,4 @@ def _confusion(figure: Figure, revs: Sequence[str]) -> Spec:
         return spec
     header = {"title": None, "labelLimit": 400}
     facet = {"field": "r", "type": "nominal", "sort": list(revs), "header": header}
-    return {"facet": facet, "columns": 2, "spec": spec}
+    return {"facet": facet, "columns": max(1, 1000 // (size * len(columns) + 60)), "spec": spec}
