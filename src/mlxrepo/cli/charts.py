@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 
 from mlxrepo.cli.tables import cell_width, table
 from mlxrepo.paths import display
@@ -52,8 +53,8 @@ class Style:
         return f"\x1b[1m{text}\x1b[0m" if self.color else text
 
     def sign(self, index: int) -> str:
-        """Return what stands for a revision in a legend, or in a chart of signs."""
-        return SIGNS[index % len(SIGNS)]
+        """Return what stands for a revision: a coloured dot, or a sign of its own."""
+        return "●" if self.unicode and self.color else SIGNS[index % len(SIGNS)]
 
 
 def text(figure: Figure, revs: Sequence[str], style: Style) -> str:
@@ -216,12 +217,16 @@ class Canvas:
     def lines(self, style: Style) -> Iterator[str]:
         """Yield the rows from the top."""
         for row in self._cells:
-            yield "".join(self._cell(bits, index, style) for bits, index in row).rstrip()
+            parts = []
+            for index, cells in groupby(row, key=lambda cell: cell[1]):
+                shown = "".join(self._cell(bits, index, style) for bits, _ in cells)
+                parts.append(style.paint(shown, index) if index >= 0 else shown)
+            yield "".join(parts).rstrip()
 
     def _cell(self, bits: int, index: int, style: Style) -> str:
         if not bits:
             return " "
-        return style.paint(chr(0x2800 + bits) if self._dots else style.sign(index), index)
+        return chr(0x2800 + bits) if self._dots else style.sign(index)
 
 
 def _between(start: tuple[int, int], end: tuple[int, int]) -> Iterator[tuple[int, int]]:

@@ -111,7 +111,15 @@ class PlotFiles:
     def content(self, wanted: Wanted) -> Content:
         """Return the files of a plot, or why they are not there."""
         files = {file: self._file(RepoPath(file)) for file in wanted.files}
-        return Content(self.rev, files, tuple(self._doubts_of(wanted.files)))
+        recorded = [
+            f"{display(file)} is not in the workspace; drawn is what is recorded"
+            for file, data in files.items()
+            if isinstance(data, bytes) and not self._is_here(file)
+        ]
+        return Content(self.rev, files, (*recorded, *self._doubts_of(wanted.files)))
+
+    def _is_here(self, path: str) -> bool:
+        return isinstance(self.repo, RepoAt) or os.path.exists(self.repo.full(path))
 
     def names(self, folder: str) -> list[str] | None:
         """Return the paths of what can be drawn in a folder; None when it is none."""
@@ -193,17 +201,15 @@ class PlotFiles:
     def _doubts_of(self, files: Collection[str]) -> Iterator[str]:
         """Say when what stages made does not belong to what lies beside it."""
         try:
-            makers = dict.fromkeys(self.repo.declared.maker(file) for file in files)
+            makers = [self.repo.declared.maker(file) for file in files]
         except MlxError as error:
             yield f"nobody knows whether it holds: {error.message}"
             return
-        for maker in makers:
-            if maker is None:
-                continue
-            if maker.address not in self._doubts:
-                self._doubts[maker.address] = self._doubt(maker.address)
-            if doubt := self._doubts[maker.address]:
-                yield doubt
+        for address in dict.fromkeys(maker.address for maker in makers if maker):
+            if address not in self._doubts:
+                self._doubts[address] = self._doubt(address)
+            if self._doubts[address]:
+                yield self._doubts[address]
 
     def _doubt(self, address: str) -> str:
         try:

@@ -9,7 +9,7 @@ from mlxrepo.errors import InputError, Where
 from mlxrepo.nearest import nearest
 from mlxrepo.paths import display
 from mlxrepo.plots import kinds
-from mlxrepo.plots.kinds import Column
+from mlxrepo.plots.kinds import Column, Given
 from mlxrepo.plots.model import (
     CONFUSION,
     HISTOGRAM,
@@ -23,7 +23,6 @@ from mlxrepo.plots.model import (
     TEXT,
     Curve,
     Figure,
-    Matrix,
     Picture,
     Wanted,
     extension,
@@ -156,7 +155,7 @@ class _Lacking(NamedTuple):
 
 def _chart(wanted: Wanted, contents: Sequence[Content], notes: Notes, kind: str | None) -> Figure:
     found: list[Column] = []
-    matrices: list[Matrix] = []
+    given: list[Given] = []
     lacking: list[_Lacking] = []
     for content in contents:
         tables = dict(_tables(wanted, content, notes))
@@ -164,7 +163,7 @@ def _chart(wanted: Wanted, contents: Sequence[Content], notes: Notes, kind: str 
             if curve.y_file not in tables or curve.x_file not in tables:
                 continue
             if kind in (CONFUSION, NORMALIZED) and curve.x is None and curve.y is None:
-                matrices += kinds.counted(content.rev, tables[curve.y_file])
+                given += kinds.given(content.rev, tables[curve.y_file])
                 continue
             column = _column(content.rev, curve, tables, lacking, wants_x=kind != HISTOGRAM)
             if column is not None:
@@ -172,7 +171,7 @@ def _chart(wanted: Wanted, contents: Sequence[Content], notes: Notes, kind: str 
     _check_columns(wanted, found, lacking, notes)
     base = Figure(wanted.name, kind or LINE, wanted.name, stage=wanted.stage)
     if kind in (CONFUSION, NORMALIZED):
-        return kinds.confusion(base, found, matrices, notes.add)
+        return kinds.confusion(base, found, given, notes.add)
     if kind == HISTOGRAM:
         return kinds.histogram(base, found, notes.add)
     if kind is None and found and kinds.type_of([c.x for c in found]) == TEXT:

@@ -218,12 +218,20 @@ def _round_step(step: float) -> float:
 # --- confusion ------------------------------------------------------------------------------------
 
 
+class Given(NamedTuple):
+    """A matrix as it stands in a file, and what its axes are called there."""
+
+    matrix: Matrix
+    x_label: str
+    y_label: str
+
+
 def confusion(
-    base: Figure, columns: Sequence[Column], given: Sequence[Matrix], note: Note
+    base: Figure, columns: Sequence[Column], tables: Sequence[Given], note: Note
 ) -> Figure:
     """Return confusion matrices: counted from pairs of classes, or as they are given."""
-    matrices = list(given)
-    x_label = y_label = ""
+    matrices = [table.matrix for table in tables]
+    x_label, y_label = (tables[-1].x_label, tables[-1].y_label) if tables else ("", "")
     for column in columns:
         x_label, y_label = column.x_name, column.y_name
         pairs = Counter(zip(map(word, column.x), map(word, column.y), strict=False))
@@ -237,7 +245,7 @@ def confusion(
     return base._replace(matrices=tuple(fit), x_label=x_label, y_label=y_label, x_type=TEXT)
 
 
-def counted(rev: str, tables: Sequence[Table]) -> Iterator[Matrix]:
+def given(rev: str, tables: Sequence[Table]) -> Iterator[Given]:
     """Yield the table of counts that a file holds: the first column names the rows."""
     table = tables[0] if tables else {}
     names = list(table)
@@ -246,11 +254,12 @@ def counted(rev: str, tables: Sequence[Table]) -> Iterator[Matrix]:
         # Not counts: the last two columns are the classes of each row.
         if len(names) > 1:
             x, y = table[names[-2]], table[names[-1]]
-            yield _matrix(rev, Counter(zip(map(word, x), map(word, y), strict=False)))
+            pairs = Counter(zip(map(word, x), map(word, y), strict=False))
+            yield Given(_matrix(rev, pairs), names[-2], names[-1])
         return
     rows = tuple(map(word, table[names[0]]))
     by_row = tuple(tuple(column[i] or 0.0 for column in cells) for i in range(len(rows)))
-    yield Matrix(rev, rows, tuple(names[1:]), by_row)
+    yield Given(Matrix(rev, rows, tuple(names[1:]), by_row), "", names[0])
 
 
 def _matrix(rev: str, pairs: Counter[tuple[str, str]]) -> Matrix:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from mlxrepo.paths import display
 from mlxrepo.plots.kinds import categories, jitter
 from mlxrepo.plots.model import (
     BARS,
@@ -19,6 +20,8 @@ from mlxrepo.plots.model import (
     TEXT,
     TIME,
     Figure,
+    Matrix,
+    Series,
 )
 
 # Told apart by people who see colours differently: after Okabe and Ito, fit for dark and light.
@@ -39,6 +42,7 @@ def color_of(index: int) -> str:
 
 def specification(figure: Figure, revs: Sequence[str]) -> Spec:
     """Return the specification of a chart; `revs` are all revisions, so that colours agree."""
+    figure, revs = _printable(figure), [display(rev) for rev in revs]
     spec: Spec = {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "data": {"values": _rows(figure)},
@@ -53,6 +57,24 @@ def specification(figure: Figure, revs: Sequence[str]) -> Spec:
     if figure.kind in (LINE, SMOOTH):
         return {**spec, **size, **_lines(figure, revs)}
     return {**spec, **size, **_scatter(figure, revs)}
+
+
+def _printable(figure: Figure) -> Figure:
+    """Return a figure whose texts have no characters that Vega's expressions do not read."""
+
+    def shown(values: Iterable[Any]) -> tuple[Any, ...]:
+        return tuple(display(value) if isinstance(value, str) else value for value in values)
+
+    series = (Series(display(s.rev), display(s.label), shown(s.x), s.y) for s in figure.series)
+    matrices = (
+        Matrix(display(m.rev), shown(m.rows), shown(m.columns), m.cells) for m in figure.matrices
+    )
+    return figure._replace(
+        series=tuple(series),
+        matrices=tuple(matrices),
+        x_label=display(figure.x_label),
+        y_label=display(figure.y_label),
+    )
 
 
 def _rows(figure: Figure) -> list[Spec]:
