@@ -140,7 +140,7 @@ def _chart(
     ticks[HEIGHT // 2] = high - (high - low) * (HEIGHT // 2) / (HEIGHT - 1)
     labels = {row: f"{value:.4g}" for row, value in ticks.items()}
     margin = max(map(len, labels.values()))
-    columns = style.width - margin - 3
+    columns = style.width - margin - 2
     dots = style.unicode and (style.color or len(drawn) == 1)
     canvas = Canvas(columns, HEIGHT, dots=dots)
     is_line = figure.kind in (LINE, SMOOTH)

@@ -51,6 +51,9 @@ class Look:
         return {name: value for name, value in given.items() if value is not None}
 
 
+AS_DECLARED = Look()
+
+
 def show(
     repo: Repo, targets: Sequence[str] = (), revs: Sequence[str] = (), look: Look | None = None
 ) -> Plots:
@@ -63,7 +66,7 @@ def show(
         InputError: for a target, template or column that there is not.
     """
     with _places(repo, list(revs) or [None]) as places:
-        return _drawn(repo, places, targets, look or Look())
+        return _drawn(repo, places, targets, look or AS_DECLARED)
 
 
 def diff(repo: Repo, words: Sequence[str] = (), look: Look | None = None) -> Plots:
@@ -83,7 +86,7 @@ def diff(repo: Repo, words: Sequence[str] = (), look: Look | None = None) -> Plo
     if len(revs) < 2:
         revs = [*(revs or ["HEAD"]), None]
     with _places(repo, revs) as places:
-        return _drawn(repo, places, rest, look or Look())
+        return _drawn(repo, places, rest, look or AS_DECLARED)
 
 
 def _is_rev(commits: Commits, word: str) -> bool:
@@ -112,7 +115,7 @@ def _drawn(repo: Repo, places: list[PlotFiles], targets: Sequence[str], look: Lo
     known: dict[str, Wanted] = {}
     for place in reversed(places):  # the last revision says how a plot looks
         known = {**place.wanted, **known}
-    chosen = _chosen(repo, places, known, targets) if targets else list(known.values())
+    chosen = _chosen(repo, places, known, targets, look) if targets else list(known.values())
     if not chosen:
         raise CannotDecide(
             f"no plots are declared at {', '.join(map(display, revs))}",
@@ -146,8 +149,13 @@ def _with(wanted: Wanted, look: Look) -> Wanted:
 
 
 def _chosen(
-    repo: Repo, places: Sequence[PlotFiles], known: dict[str, Wanted], targets: Sequence[str]
+    repo: Repo,
+    places: Sequence[PlotFiles],
+    known: dict[str, Wanted],
+    targets: Sequence[str],
+    look: Look,
 ) -> list[Wanted]:
+    """Return the plots that targets mean: by name, else those drawn from a file, else the file."""
     stages = {wanted.stage for wanted in known.values() if wanted.stage}
     stages |= repo.declared.stages.keys()
     chosen: dict[str, Wanted] = {}
@@ -160,11 +168,13 @@ def _chosen(
             meant = set(named_stages(target.name, stages))
             here = {name: w for name, w in known.items() if w.stage in meant}
         else:
-            here = {
-                name: w
-                for name, w in known.items()
-                if any(is_inside(path, target.name) for path in (name, *w.files))
-            }
+            here = {name: w for name, w in known.items() if is_inside(name, target.name)}
+            if not here and not (look.x or look.y):
+                here = {
+                    name: w
+                    for name, w in known.items()
+                    if any(is_inside(file, target.name) for file in w.files)
+                }
         if not here and target.kind == "path":
             here = _inside(places, known, target.name)
         if not here:
@@ -210,6 +220,8 @@ def write_page(repo: Repo, data: bytes, file: str | None, *, force: bool = False
         make_folder(os.path.dirname(path), flush=False)
     else:
         path = os.path.join(repo.cwd, file)
+        if os.path.isdir(path):
+            raise InputError(f"{display(file)} is a folder: name a file in it")
         if os.path.lexists(path) and not force and not _is_ours(path):
             raise Refused(
                 f"{display(file)} is there, and mlx plots did not write it",
@@ -222,7 +234,7 @@ def write_page(repo: Repo, data: bytes, file: str | None, *, force: bool = False
 
 
 def _is_ours(path: str) -> bool:
-    if not os.path.isfile(path):
-        raise InputError(f"{display(path)} is no file, so no page can be written there")
+    if not os.path.isfile(path):  # such as a pipe, or a link to nothing
+        return False
     with open(path, "rb") as file:
         return file.read(len(MARK)) in (MARK, b"")

@@ -152,15 +152,16 @@ def _every(pairs: list[Any], room: int) -> list[Any]:
 
 
 def bars(base: Figure, columns: Sequence[Column], note: Note) -> Figure:
-    """Return a figure of bars: whichever of x and y is text names them, the other is their length.
+    """Return a figure of bars: of x and y that with more numbers is their length.
 
-    As in DVC, y names them when both are numbers and columns are given for both.
+    As in DVC, y names them when both are numbers and a column is given for x.
     """
     series, x_label, y_label = [], "", ""
     for column, label in zip(columns, labels_of(columns), strict=True):
         names, values = column.x, column.y
         x_label, y_label = column.x_name, column.y_name
-        if type_of([values]) != NUMBER or (type_of([names]) == NUMBER and column.x_name != "index"):
+        swap = _share(names) - _share(values)
+        if swap > 0 or (swap == 0 and column.x_name != "index"):
             names, values = values, names
             x_label, y_label = y_label, x_label
         pairs = list(zip(map(word, names), values, strict=False))
@@ -173,6 +174,11 @@ def bars(base: Figure, columns: Sequence[Column], note: Note) -> Figure:
             xs, ys = zip(*drawn[:BARS], strict=True)
             series.append(Series(column.rev, label, xs, ys))
     return base._replace(x_type=TEXT, series=tuple(series), x_label=x_label, y_label=y_label)
+
+
+def _share(values: Sequence[Any]) -> float:
+    """Return how many of the values are numbers, from 0 to 1."""
+    return sum(number(value) is not None for value in values) / max(1, len(values))
 
 
 def categories(series: Sequence[Series]) -> list[str]:
