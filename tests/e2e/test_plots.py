@@ -269,3 +269,12 @@ def test_ten_revisions_read_git_through_one_process(user: User) -> None:
     started = [line for line in trace.read_text().splitlines() if "built-in: git" in line]
     assert sum("cat-file --batch" in line for line in started) <= 2
     assert len(started) < 10
+
+
+def test_the_page_is_opened_in_the_browser_of_the_user(user: User) -> None:
+    seen = user.root.parent / "seen"
+    browser = user.root.parent / "browser.sh"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {seen}\n')
+    browser.chmod(0o755)
+    done = user.mlx("plots", "show", "--open", env={"BROWSER": f"{browser} %s"})
+    assert seen.read_text() == Path(done.stdout.strip()).as_uri() + "\n"

@@ -141,6 +141,7 @@ def _deliver(
         return
     if output == "-":
         out_bytes(_page(found))
+        _tell(screen, found)
         return
     path = None
     if output is not None or opens or not screen.json:
@@ -149,7 +150,7 @@ def _deliver(
         emit_json(command, {**_document(found), "path": path})
     elif path is not None:
         out(display(path))
-    _tell(screen, found)
+        _tell(screen, found)
     if opens and path is not None:
         _open(screen, path)
 
