@@ -82,6 +82,9 @@ def figure(wanted: Wanted, contents: Sequence[Content]) -> Figure:
     else:
         found = _chart(wanted, contents, notes, kind_of(wanted))
     keys = wanted.keys
+    if found.is_empty and not (found.notes or notes.told()):
+        files = ", ".join(map(display, wanted.files))
+        notes.add(f"{files}: nothing there can be drawn as {found.kind}")
     return found._replace(
         title=str(keys.get("title") or found.title),
         x_label=str(keys.get("x_label") or found.x_label),
