@@ -157,6 +157,21 @@ def test_whatever_files_and_names_say_nothing_of_it_runs(look: Look) -> None:
     assert headings == [NASTY.replace("\u2028", "\\u2028")] * 3
 
 
+@pytest.mark.parametrize("kind", ["linear", "scatter_jitter", "bar", "confusion"])
+def test_names_that_programs_use_themselves_are_names(look: Look, kind: str) -> None:
+    revs = ("__proto__", "constructor", "it's")
+    names = ["toString", "__proto__", "constructor", "\\", '"', "'", "{{}}", "[0]", "a.b", "\ud800"]
+    table = json.dumps([{"k": name, "n": i} for i, name in enumerate(names, 1)])
+    plot = wanted("a.json", {"template": kind}, x="k", y=["k" if kind == "confusion" else "n"])
+    drawn = figure(plot, [content(r, {"a.json": table}) for r in revs])
+    (told,) = look([drawn], texts(), revs=revs)
+    told = [text.rstrip("\u200b") for text in told]
+    order = [text for text in told if text in names]
+    assert order[: len(names) - 1] == names[:-1] or kind == "confusion"
+    assert set(order) == set(names[:-1])  # the last one is shown escaped
+    assert "\\ud800" in told
+
+
 def test_strange_numbers_leave_the_rest_drawn(look: Look) -> None:
     rows = ["NaN", "1", "-Infinity", "2", "1e308", "3", "1e999", "null", '"word"', "4", "9" * 400]
     text = "[" + ", ".join('{"v": ' + row + "}" for row in rows) + "]"

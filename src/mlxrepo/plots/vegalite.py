@@ -30,6 +30,11 @@ PALETTE = (
 )  # fmt: skip
 
 _TYPES = {NUMBER: "quantitative", TIME: "temporal", TEXT: "nominal"}
+_NAMES = """
+__defineGetter__ __defineSetter__ __lookupGetter__ __lookupSetter__ __proto__ constructor
+hasOwnProperty isPrototypeOf propertyIsEnumerable toLocaleString toString valueOf
+"""
+_NAMES_OF_OBJECTS = frozenset(_NAMES.split())
 _SMOOTH_FROM = 8  # points; fewer say more as they are
 
 Spec = dict[str, Any]
@@ -42,10 +47,10 @@ def color_of(index: int) -> str:
 
 def specification(figure: Figure, revs: Sequence[str]) -> Spec:
     """Return the specification of a chart; `revs` are all revisions, so that colours agree."""
-    figure, revs = _printable(figure), [display(rev) for rev in revs]
+    figure, revs = _printable(figure), [_safe(rev) for rev in revs]
     spec: Spec = {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
-        "data": {"values": _rows(figure)},
+        "data": {"values": _rows(figure, revs)},
     }
     if figure.matrices:
         return {**spec, **_confusion(figure, revs)}
@@ -60,14 +65,14 @@ def specification(figure: Figure, revs: Sequence[str]) -> Spec:
 
 
 def _printable(figure: Figure) -> Figure:
-    """Return a figure whose texts have no characters that Vega's expressions do not read."""
+    """Return a figure whose texts Vega takes for texts."""
 
     def shown(values: Iterable[Any]) -> tuple[Any, ...]:
-        return tuple(display(value) if isinstance(value, str) else value for value in values)
+        return tuple(_safe(value) if isinstance(value, str) else value for value in values)
 
-    series = (Series(display(s.rev), display(s.label), shown(s.x), s.y) for s in figure.series)
+    series = (Series(_safe(s.rev), _safe(s.label), shown(s.x), s.y) for s in figure.series)
     matrices = (
-        Matrix(display(m.rev), shown(m.rows), shown(m.columns), m.cells) for m in figure.matrices
+        Matrix(_safe(m.rev), shown(m.rows), shown(m.columns), m.cells) for m in figure.matrices
     )
     return figure._replace(
         series=tuple(series),
@@ -77,26 +82,56 @@ def _printable(figure: Figure) -> Figure:
     )
 
 
-def _rows(figure: Figure) -> list[Spec]:
+def _safe(text: str) -> str:
+    """Return a text without characters that Vega's expressions do not read.
+
+    A name that every object of JavaScript has would be found where Vega looks for a group of that
+    name: one that is invisible is added.
+    """
+    shown = display(text)
+    return f"{shown}\u200b" if shown in _NAMES_OF_OBJECTS else shown
+
+
+def _rows(figure: Figure, revs: Sequence[str]) -> list[Spec]:
+    """Return the data; what has an order carries its place, for Vega makes code of sorted texts."""
     if figure.matrices:
+        rows = list(dict.fromkeys(name for m in figure.matrices for name in m.rows))
+        columns = list(dict.fromkeys(name for m in figure.matrices for name in m.columns))
         top = max((c for m in figure.matrices for row in m.cells for c in row), default=0) or 1
         top = 1.0 if figure.kind == NORMALIZED else top
         return [
-            {"r": m.rev, "y": y, "x": x, "v": _finite(cell), "d": cell > top / 2}
+            {
+                "r": m.rev,
+                "ro": revs.index(m.rev),
+                "y": y,
+                "yo": rows.index(y),
+                "x": x,
+                "xo": columns.index(x),
+                "v": _finite(cell),
+                "d": cell > top / 2,
+            }
             for m in figure.matrices
             for y, row in zip(m.rows, m.cells, strict=True)
             for x, cell in zip(m.columns, row, strict=True)
         ]
-    rows = []
+    found = []
+    names = {name: i for i, name in enumerate(categories(figure.series))}
     for series in figure.series:
         for i, (x, y) in enumerate(zip(series.x, series.y, strict=True)):
             row = {"r": series.rev, "c": series.label, "i": i, "x": _finite(x), "y": _finite(y)}
+            row["ro"] = revs.index(series.rev)
+            if isinstance(x, str):
+                row["xo"] = names[x]
             if figure.kind == HISTOGRAM:
                 row["x2"] = _finite(float(x) + figure.step)
             if figure.kind == JITTER:
                 row["j"] = jitter(i)
-            rows.append(row)
-    return rows
+            found.append(row)
+    return found
+
+
+def _by(field: str) -> Spec:
+    return {"field": field, "op": "min", "order": "ascending"}
 
 
 def _finite(value: Any) -> Any:
@@ -178,14 +213,13 @@ def _scatter(figure: Figure, revs: Sequence[str]) -> Spec:
 
 
 def _bars(figure: Figure, revs: Sequence[str]) -> Spec:
-    names = categories(figure.series)
     length = _axis(figure, "y") | {"scale": {"zero": True}}
     by_label = len(revs) == 1 and len({series.label for series in figure.series}) > 1
     encoding: Spec = {
-        "y": {"field": "x", "type": "nominal", "title": figure.x_label or None, "sort": names,
+        "y": {"field": "x", "type": "nominal", "title": figure.x_label or None, "sort": _by("xo"),
               "axis": {"labelLimit": 240}},
         "x": length,
-        "yOffset": {"field": "c" if by_label else "r", "sort": None if by_label else list(revs)},
+        "yOffset": {"field": "c" if by_label else "r", "sort": None if by_label else _by("ro")},
         **_colors(figure, revs),
     }  # fmt: skip
     mark = {"type": "bar", "tooltip": True}
@@ -206,8 +240,7 @@ def _histogram(figure: Figure, revs: Sequence[str]) -> Spec:
 
 
 def _confusion(figure: Figure, revs: Sequence[str]) -> Spec:
-    rows = list(dict.fromkeys(name for m in figure.matrices for name in m.rows))
-    columns = list(dict.fromkeys(name for m in figure.matrices for name in m.columns))
+    columns = dict.fromkeys(name for m in figure.matrices for name in m.columns)
     size = max(16, min(44, 440 // max(1, len(columns))))
     domain: Spec = {"domain": [0, 1]} if figure.kind == NORMALIZED else {"domainMin": 0}
     digits = ".2f" if figure.kind == NORMALIZED else ",~r"
@@ -236,14 +269,15 @@ def _confusion(figure: Figure, revs: Sequence[str]) -> Spec:
         "width": {"step": size},
         "height": {"step": size},
         "encoding": {
-            "x": {"field": "x", "type": "nominal", "sort": columns,
+            "x": {"field": "x", "type": "nominal", "sort": _by("xo"),
                   "title": figure.x_label or None},
-            "y": {"field": "y", "type": "nominal", "sort": rows, "title": figure.y_label or None},
+            "y": {"field": "y", "type": "nominal", "sort": _by("yo"),
+                  "title": figure.y_label or None},
         },
         "layer": [cell, text],
     }  # fmt: skip
     if len(revs) == 1:
         return spec
     header = {"title": None, "labelLimit": 400}
-    facet = {"field": "r", "type": "nominal", "sort": list(revs), "header": header}
+    facet = {"field": "r", "type": "nominal", "sort": _by("ro"), "header": header}
     return {"facet": facet, "columns": max(1, 1000 // (size * len(columns) + 60)), "spec": spec}
