@@ -180,6 +180,7 @@ def second_model(shell: Shell) -> dict[str, Any]:
     edit(shell.folder / "params.yaml", "trees: 5 ", "trees: 80")
     shell.repro("train", "evaluate")
     shell.run("mlx", "metrics", "diff")
+    shell.run("mlx", "plots", "diff", "--text")
     say("Only a comment changes: `prepare` runs, its bytes are equal, so the wave ends there.")
     edit(shell.folder / "src" / "prepare.py", "SIDE = 8\n", "SIDE = 8  # pixels\n")
     shell.repro("prepare")

@@ -115,7 +115,10 @@ plots:
     assert project.plots == (
         "sub/costs.png", "sub/loss.csv", "sub/bare.csv", "sub/old.csv", "sub/new.csv",
     )  # fmt: skip
-    assert project.drawn == (
+    assert [(drawn.name, drawn.where.line) for drawn in project.drawn] == [
+        ("costs.png", 2), ("loss.csv", 3), ("bare.csv", 4), ("both", 5),
+    ]  # fmt: skip
+    assert [drawn[:2] for drawn in project.drawn if drawn.keys] == [
         ("loss.csv", (("x", "step"), ("y", "loss"))),
         (
             "both",
@@ -125,7 +128,7 @@ plots:
                 ("title", "T"),
             ),
         ),
-    )
+    ]
 
 
 def test_the_environment() -> None:

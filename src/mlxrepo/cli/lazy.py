@@ -52,6 +52,7 @@ COMMANDS: dict[str, Verb] = {
     "log": Verb("mlxrepo.cli.log", "Show the commits in which something changed", COMPARE),
     "metrics": Verb("mlxrepo.cli.metrics", "Show metrics, compare them, and answer gates", COMPARE),
     "params": Verb("mlxrepo.cli.params", "Compare parameters", COMPARE),
+    "plots": Verb("mlxrepo.cli.plots", "Draw plots, and lay revisions over each other", COMPARE),
     "push": Verb("mlxrepo.cli.push", "Send data to a remote", SHARE),
     "fetch": Verb("mlxrepo.cli.fetch", "Get data from a remote into the store", SHARE),
     "pull": Verb("mlxrepo.cli.pull", "Get data from a remote into the workspace", SHARE),

@@ -46,7 +46,7 @@ FOREIGN = {
 # Commands of later versions, by their own name or DVC's.
 _LATER = """
 attribute audit bisect ci export get impact import
-import-url install lineage migrate model plots purge queue rollback
+import-url install lineage migrate model purge queue rollback
 uninstall update
 """
 LATER = frozenset(_LATER.split())

@@ -66,7 +66,7 @@ _STAGES = r"""
 | `push` | true or false | false: stays on this machine |
 | `remote` | a name | the remote that it goes to |
 | `desc`, `type`, `labels`, `meta` | text, text, a list, anything | for people |
-| `x`, `y`, `x_label`, `y_label`, `title`, `template`, `header` | as in DVC | how a plot looks |
+| `x`, `y`, `x_label`, `y_label`, `title`, `template`, `header` | as in DVC | the [look](plots.md) |
 
 ```yaml
 stages:
@@ -221,7 +221,12 @@ plots:
       x: recall
       y: {old.csv: precision, new.csv: precision}
       title: Precision and recall
-```""",
+  - weights.csv: {x: weight, y: feature, template: bar_horizontal_sorted}
+  - confusion.csv: {x: actual, y: predicted, template: confusion}
+```
+
+What an entry says of a file that a stage writes goes before what the stage says. `mlx plots show`
+and `diff` draw them: [plots](plots.md) has all templates.""",
     "shell": """\
 A stage may name another one. Without either, commands run in the shell of `$SHELL`.""",
     "environment": """\

@@ -24,6 +24,7 @@ WORKTREE_FOLDER = "mlx/worktree"
 STAT_CACHE = "stat.sqlite"
 PLACED_FILE = "placed.json"
 MUTEX_FILE = "mutex"
+PLOTS_FILE = "plots.html"
 CLAIMS_FOLDER = "claims"
 MANIFESTS_FOLDER = "aside"
 

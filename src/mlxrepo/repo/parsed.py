@@ -17,6 +17,7 @@ from mlxrepo.repo.stage import (
     Artifact,
     DeclaredRemote,
     Dep,
+    Drawn,
     Environment,
     Goal,
     Out,
@@ -29,7 +30,8 @@ from mlxrepo.repo.stage import (
 
 # Another mlx may read the same text in another way, or have other fields.
 SHAPE = "\n".join(
-    [__version__, *Stage._fields, *ProjectFile._fields, *Artifact._fields, *Out._fields]
+    [__version__]
+    + [name for kind in (Stage, ProjectFile, Artifact, Out, Drawn) for name in kind._fields]
 )
 
 Row = list[Any]
@@ -75,7 +77,7 @@ def _from_project(project: ProjectFile) -> Row:
         project.plots,
         project.environment,
         project.read,
-        project.drawn,
+        [[d.name, d.keys, _place(d.where, project.path)] for d in project.drawn],
         [[r.name, r.keys, _place(r.where, project.path)] for r in project.remotes],
         [[*goal[:-1], _place(goal.where, project.path)] for goal in project.goals],
     ]
@@ -126,7 +128,7 @@ def _to_project(row: Row, path: RepoPath) -> ProjectFile:
         tuple(plots),
         _to_environment(environment) if environment else None,
         tuple(read),
-        tuple((name, _pairs(keys)) for name, keys in drawn),
+        tuple(Drawn(name, _pairs(keys), _where(at, path)) for name, keys, at in drawn),
         tuple(DeclaredRemote(name, _pairs(keys), _where(at, path)) for name, keys, at in remotes),
         tuple(Goal(n, f, b, t, _where(at, path)) for n, f, b, t, at in goals),
     )

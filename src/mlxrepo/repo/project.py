@@ -10,7 +10,6 @@ import gc
 import math
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
-from typing import Any
 
 from mlxrepo.errors import InputError
 from mlxrepo.paths import RepoPath, display, is_inside, parent
@@ -21,6 +20,7 @@ from mlxrepo.repo.stage import (
     NOUNS,
     Artifact,
     DeclaredRemote,
+    Drawn,
     Environment,
     Goal,
     Out,
@@ -151,19 +151,16 @@ def _refuse_overlaps(outs: list[tuple[Stage, Out]]) -> None:
 # --- plots, goals, environment --------------------------------------------------------------------
 
 
-def _plots(
-    node: Node | None, folder: RepoPath
-) -> tuple[tuple[RepoPath, ...], tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]]:
-    """Return the files that plots are drawn from, and how each plot looks."""
+def _plots(node: Node | None, folder: RepoPath) -> tuple[tuple[RepoPath, ...], tuple[Drawn, ...]]:
+    """Return the files that plots are drawn from, and the plots."""
     paths: list[RepoPath] = []
-    drawn: list[tuple[str, tuple[tuple[str, Any], ...]]] = []
+    drawn: list[Drawn] = []
     for item in items_of(node):
         for name, body in pairs_of(item) if item.kind == "map" else [(item, None)]:
             fields = fields_of(body)
             named = [file for key in ("x", "y") for file, _ in pairs_of(fields.get(key))]
             paths += [path_of(file, folder) for file in named or [name]]
-            if fields:
-                drawn.append((name.text, given(fields)))
+            drawn.append(Drawn(name.text, given(fields), name.where))
     return tuple(dict.fromkeys(paths)), tuple(drawn)
 
 

@@ -154,11 +154,19 @@ class Goal(NamedTuple):
     where: Where
 
 
+class Drawn(NamedTuple):
+    """An entry of the top-level `plots`: a path or a name, and the keys that say how it looks."""
+
+    name: str
+    keys: tuple[tuple[str, Any], ...]
+    where: Where
+
+
 class ProjectFile(NamedTuple):
     """All that one mlx.yaml declares.
 
     `read` are the files that its templates asked for, here or not: what it says depends on them.
-    `drawn` is how plots look: by name or path, the keys as given.
+    `plots` are the files that `drawn`, the entries of its plots, name.
     """
 
     path: RepoPath
@@ -169,6 +177,6 @@ class ProjectFile(NamedTuple):
     plots: tuple[RepoPath, ...]
     environment: Environment | None = None
     read: tuple[RepoPath, ...] = ()
-    drawn: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = ()
+    drawn: tuple[Drawn, ...] = ()
     remotes: tuple[DeclaredRemote, ...] = ()
     goals: tuple[Goal, ...] = ()
