@@ -7,6 +7,7 @@ repositories of either hash. What a cheap look at `.git` answers is read without
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
@@ -68,12 +69,24 @@ def find(start: str) -> GitDirs:
         git_dir = _git_dir(marker)
         if git_dir:
             return GitDirs(folder, git_dir, _common_dir(git_dir))
+        if _is_bare(folder):
+            raise InputError(
+                f"{display(folder)} is a bare repository or a git dir: it has no files to work "
+                "with",
+                hint=f"git worktree add ../work, or git clone {shlex.quote(folder)} work",
+            )
         above = os.path.dirname(folder)
         if above == folder:
             raise InputError(
                 f"{display(start)} is not in a git repository", hint="git init, then mlx init"
             )
         folder = above
+
+
+def _is_bare(folder: str) -> bool:
+    """Say whether a folder is itself what `.git` is elsewhere."""
+    parts = ("HEAD", "objects", "refs")
+    return all(os.path.exists(os.path.join(folder, name)) for name in parts)
 
 
 def _git_dir(marker: str) -> str | None:
@@ -108,10 +121,14 @@ def _specs(paths: Collection[str]) -> list[str]:
 
 
 class Git:
-    """git, asked about one worktree; with `git_dir` about that one, wherever `root` lies."""
+    """git, asked about one worktree; with `git_dir` about that one, wherever `root` lies.
 
-    def __init__(self, root: str, git_dir: str | None = None):
+    `index` is another index than the worktree's own: what `git commit` is about to commit.
+    """
+
+    def __init__(self, root: str, git_dir: str | None = None, index: str | None = None):
         self.root = root
+        self._index = index
         self._chosen = [f"--git-dir={git_dir}"] if git_dir else []
 
     def run(
@@ -140,7 +157,7 @@ class Git:
                 stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=clean_environment(),
+                env=self._environment(),
             )
         except FileNotFoundError:
             raise EnvironmentFailed("git is not on PATH", hint="install git, then again") from None
@@ -148,11 +165,25 @@ class Git:
         def answer() -> tuple[int, bytes]:
             out, said = process.communicate(input)
             if process.returncode not in accept:
-                text = said.decode("utf-8", "replace").strip()
-                raise EnvironmentFailed(f"git {words[0]} failed: {text}")
+                raise self._failed(words[0], said.decode("utf-8", "replace").strip())
             return process.returncode, out
 
         return answer
+
+    def _environment(self) -> dict[str, str]:
+        found = clean_environment()
+        if self._index:
+            found["GIT_INDEX_FILE"] = self._index
+        return found
+
+    def _failed(self, word: str, said: str) -> EnvironmentFailed:
+        if "dubious ownership" in said:
+            return EnvironmentFailed(
+                f"{display(self.root)} belongs to another user, so git does not work in it",
+                hint=f"if you trust who owns it: git config --global --add safe.directory "
+                f"{shlex.quote(self.root)}",
+            )
+        return EnvironmentFailed(f"git {word} failed: {said}")
 
     def commit(self, rev: str) -> str:
         """Resolve a revision to a commit.
