@@ -61,7 +61,9 @@ COMMANDS: dict[str, Verb] = {
     "unprotect": Verb("mlxrepo.cli.unprotect", "Make linked files private and writable", STORE),
     "store": Verb("mlxrepo.cli.store", "Show where the objects are, or move them", STORE),
     "init": Verb("mlxrepo.cli.init", "Make this git repository an mlx project", SET_UP),
-    "install": Verb("mlxrepo.cli.install", "Prepare this clone: merge driver and hooks", SET_UP),
+    "install": Verb(
+        "mlxrepo.cli.install", "Prepare this clone: merge driver, textconv and hooks", SET_UP
+    ),
     "uninstall": Verb("mlxrepo.cli.uninstall", "Undo mlx install", SET_UP),
     "doctor": Verb("mlxrepo.cli.doctor", "Look at git, disks, settings and store", SET_UP),
     "schema": Verb("mlxrepo.cli.schema", "Print the JSON Schema of mlx.yaml", SET_UP),

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from mlxrepo.errors import CannotDecide, EnvironmentFailed, InputError
 from mlxrepo.paths import RepoPath, ancestors, display
+from mlxrepo.repo.layout import PROJECT_FILE
 
 # git sets these for hooks and aliases; passed on, they make git answer for the wrong repository.
 LOCAL_VARIABLES = (
@@ -81,6 +82,26 @@ def find(start: str) -> GitDirs:
                 f"{display(start)} is not in a git repository", hint="git init, then mlx init"
             )
         folder = above
+
+
+def no_project(git: Git) -> InputError:
+    """Return the error for a worktree in which there is no project file."""
+    _, out = git.run("ls-files", "-t", "-z", "--full-name", "--", f":(top,glob)**/{PROJECT_FILE}")
+    rows = [os.fsdecode(row) for row in out.split(b"\0")[:-1]]
+    if left_out := [row[2:] for row in rows if row.startswith("S ")]:
+        path = left_out[0]
+        folder = os.path.dirname(path)
+        return InputError(
+            f"{display(path)} is outside of the sparse checkout, and mlx needs it",
+            hint=f"git sparse-checkout add {shlex.quote(folder or path)}",
+        )
+    if rows:
+        path = rows[0][2:]
+        return InputError(
+            f"{display(path)} was deleted here, and git still tracks it",
+            hint=f"git checkout -- {shlex.quote(path)}",
+        )
+    return InputError(f"there is no {PROJECT_FILE} in {display(git.root)}", hint="mlx init")
 
 
 def _is_bare(folder: str) -> bool:

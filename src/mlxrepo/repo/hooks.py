@@ -169,6 +169,20 @@ def is_wired(place: Folder, name: str) -> bool:
     )
 
 
+def lacking(repo: Repo) -> list[str]:
+    """Return the hooks that neither are mlx's, of this version, nor call it."""
+    place = folder(repo)
+    return [name for name in HOOKS if not _is_current(place, name)]
+
+
+def _is_current(place: Folder, name: str) -> bool:
+    for more in ("", *_OTHERS):
+        path = os.path.join(place.path, name + more)
+        if is_ours(path):
+            return _read(path) == script(name) and os.access(path, os.X_OK)
+    return is_wired(place, name)
+
+
 def put(place: Folder, name: str) -> str:
     """Write one hook; return whether it was there, is new, or new before one that was there.
 

@@ -19,7 +19,7 @@ from mlxrepo.repo import gitignore, layout, parsed
 from mlxrepo.repo.checkedlock import read_records
 from mlxrepo.repo.claims import Claim, Claims, Held
 from mlxrepo.repo.declared import Declared, declare, parse_file
-from mlxrepo.repo.git import Git, GitDirs, find
+from mlxrepo.repo.git import Git, GitDirs, find, no_project
 from mlxrepo.repo.ignore import IgnoreRules
 from mlxrepo.repo.lockfile import Records, encode_lock, parse_lock
 from mlxrepo.repo.mutex import mutex
@@ -73,7 +73,7 @@ class Repo:
         repo.settings.begin()
         if not repo.project_paths:
             repo.close()
-            raise InputError(f"there is no {layout.PROJECT_FILE} in {repo.root}", hint="mlx init")
+            raise no_project(repo.git)
         return repo
 
     # where things are
