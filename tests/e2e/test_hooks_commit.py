@@ -63,7 +63,9 @@ def test_one_lost_file_of_a_folder_is_named(clone: Clone) -> None:
     for name in "cd":
         clone.write(f"data/{name}.txt", f"new {name}\n" * 400_000)  # large: an object of its own
     clone.ok("add", "data")
-    large = [p for p in (clone.root / ".git/mlx").rglob("*") if p.is_file() and p.stat().st_size > 1e6]
+    large = [
+        p for p in (clone.root / ".git/mlx").rglob("*") if p.is_file() and p.stat().st_size > 1e6
+    ]
     assert len(large) == 2
     large[0].chmod(0o644)
     large[0].unlink()

@@ -58,7 +58,7 @@ def test_an_older_hook_of_ours_is_brought_up_to_date_and_others_stay(tmp_path: P
     assert hooks(clone) == now
 
 
-SHELL = "#!/bin/sh\necho \"shell ran $*\" >&2\nexit ${HOOK_EXIT:-0}\n"
+SHELL = '#!/bin/sh\necho "shell ran $*" >&2\nexit ${HOOK_EXIT:-0}\n'
 PYTHON = "#!{python}\nimport os, sys\nprint('python ran', file=sys.stderr)\n"
 
 

@@ -1,4 +1,4 @@
-"""The ids of .pre-commit-hooks.yaml, run by the real pre-commit framework; nothing is downloaded."""
+"""The ids of .pre-commit-hooks.yaml, run by the real pre-commit framework, offline."""
 
 from __future__ import annotations
 

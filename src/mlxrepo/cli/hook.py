@@ -171,7 +171,7 @@ def _pre_push(screen: Screen, repo: Repo, args: Sequence[str]) -> int:
 
     remote = args[0] if args else os.environ.get("PRE_COMMIT_REMOTE_NAME", "")
     try:
-        scope = new_commits(repo, remote, _rows())
+        scope = new_commits(repo, remote, _rows(repo))
         if scope is None:
             return 0
         done = push(repo, scope=scope, progress=progress(screen))
@@ -197,10 +197,12 @@ def _pre_push(screen: Screen, repo: Repo, args: Sequence[str]) -> int:
     return 0
 
 
-def _rows() -> list[str]:
+def _rows(repo: Repo) -> list[str]:
     """Return what git says that it pushes; pre-commit keeps that and tells of one ref."""
-    local, there = (os.environ.get(f"PRE_COMMIT_{name}_REF") for name in ("TO", "FROM"))
     rows = [] if sys.stdin.isatty() else sys.stdin.read().splitlines()
-    if not any(rows) and local:
-        rows = [f"{os.environ.get('PRE_COMMIT_LOCAL_BRANCH', '-')} {local} - {there or '0'}"]
-    return rows
+    branch = os.environ.get("PRE_COMMIT_LOCAL_BRANCH")
+    if any(rows) or not branch:
+        return rows
+    # Of a whole history it names the branch alone.
+    tip = os.environ.get("PRE_COMMIT_TO_REF") or repo.git.commit(branch)
+    return [f"{branch} {tip} - {os.environ.get('PRE_COMMIT_FROM_REF', '0')}"]
