@@ -43,7 +43,7 @@ def command(screen: Screen, name: str, args: tuple[str, ...]) -> int:
     try:
         repo = Repo.find(screen.cwd)
     except InputError as error:  # a bare repository, or files that lie elsewhere
-        tell(f"mlx: {error.message}: its {name} hook did nothing")
+        tell(f"mlx: the {name} hook did nothing: {error.message}")
         return 0
     with repo:
         if name == hooks.PRE_COMMIT:

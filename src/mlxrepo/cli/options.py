@@ -76,7 +76,8 @@ class Command(click.Command):
         """Run it; in a clone that is not prepared, say so once."""
         found = super().invoke(ctx)
         screen = ctx.obj
-        if isinstance(screen, Screen) and not (screen.quiet or screen.json):
+        is_read = isinstance(screen, Screen) and not (screen.quiet or screen.json)
+        if is_read and self.name not in _PREPARING:
             _hint_once(screen)
         return found
 
@@ -153,6 +154,8 @@ class Group(click.Group):
         """Name the global options in one line."""
         write_global_options(ctx, formatter)
 
+
+_PREPARING = ("install", "uninstall", "hook")
 
 # Set where nobody reads along, or where mlx is called by git.
 _UNREAD = ("CI", "GIT_DIR", "GIT_INDEX_FILE", "MLXREPO_NO_HOOKS")

@@ -50,13 +50,13 @@ def install(repo: Repo, *, with_hooks: bool = True) -> Installed:
     Raises:
         EnvironmentFailed: when git does not let this user change the settings.
     """
+    place = hooks.folder(repo)  # first: it takes a repository that git works in
     known = prepared.current(repo.git)
     changed = [name for name, value in prepared.SETTINGS.items() if known.get(name) != value]
     for name in changed:
         repo.git.run("config", "--local", "--replace-all", name, prepared.SETTINGS[name])
     _forget_texts(repo)
     prepared.note_hinted(repo.common_dir)
-    place = hooks.folder(repo)
     if not with_hooks:
         return Installed(tuple(changed), (), (), (), (), place.path, "")
     if place.why:
@@ -78,12 +78,12 @@ def install(repo: Repo, *, with_hooks: bool = True) -> Installed:
 
 def uninstall(repo: Repo) -> Uninstalled:
     """Take away what `install` set up; hooks that were there before it are as they were."""
+    place = hooks.folder(repo)
     known = prepared.current(repo.git)
     for name in known:
         repo.git.run("config", "--local", "--unset-all", name, accept=(0, 5))
     _forget_texts(repo)
     prepared.note_hinted(repo.common_dir)
-    place = hooks.folder(repo)
     if place.why:
         wired = tuple(name for name in hooks.HOOKS if hooks.is_wired(place, name))
         return Uninstalled(tuple(known), (), (), wired)

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from mlxrepo.errors import CannotDecide, EnvironmentFailed, InputError
+from mlxrepo.errors import CannotDecide, EnvironmentFailed, InputError, MlxError
 from mlxrepo.paths import RepoPath, ancestors, display
 from mlxrepo.repo.layout import PROJECT_FILE
 
@@ -149,6 +149,7 @@ class Git:
 
     def __init__(self, root: str, git_dir: str | None = None, index: str | None = None):
         self.root = root
+        self.fetches = False  # whether a partial clone may get what it lacks, from the network
         self._index = index
         self._chosen = [f"--git-dir={git_dir}"] if git_dir else []
 
@@ -159,6 +160,7 @@ class Git:
 
         Raises:
             EnvironmentFailed: when git is missing or exits with another status than `accept`.
+            CannotDecide: when a partial clone has not got what it takes.
         """
         return self.start(*words, input=input, accept=accept)()
 
@@ -178,7 +180,7 @@ class Git:
                 stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=self._environment(),
+                env=self._environment(words[0]),
             )
         except FileNotFoundError:
             raise EnvironmentFailed("git is not on PATH", hint="install git, then again") from None
@@ -191,13 +193,20 @@ class Git:
 
         return answer
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, word: str) -> dict[str, str]:
         found = clean_environment()
         if self._index:
             found["GIT_INDEX_FILE"] = self._index
+        if not self.fetches and word != "ls-remote":
+            found["GIT_ALLOW_PROTOCOL"] = "none"
         return found
 
-    def _failed(self, word: str, said: str) -> EnvironmentFailed:
+    def _failed(self, word: str, said: str) -> MlxError:
+        if "promisor remote" in said and not self.fetches:
+            return CannotDecide(
+                f"{display(self.root)} is a partial clone, and what this takes was left out of it",
+                hint="git fetch --refetch --no-filter gets all of it",
+            )
         if "dubious ownership" in said:
             return EnvironmentFailed(
                 f"{display(self.root)} belongs to another user, so git does not work in it",
@@ -362,12 +371,18 @@ class Git:
         }
 
     def config(self) -> Callable[[], dict[str, str]]:
-        """Start reading the settings under `mlx.`: the last of each name, keys in lower case."""
+        """Start reading the settings under `mlx.`: the last of each name, keys in lower case.
+
+        Where git does not trust the owner it leaves out the repository's own without a word: a
+        store that is elsewhere would seem to be here. So that is refused, when they are asked for.
+        """
         answer = self.start("config", "--list", "-z", accept=(0, 1))
 
         def found() -> dict[str, str]:
             rows = [row.decode("utf-8", "surrogateescape") for row in answer()[1].split(b"\0")]
             pairs = [row.partition("\n")[::2] for row in rows]
+            if not any(key == "core.repositoryformatversion" for key, _ in pairs):
+                self.run("rev-parse", "--git-dir")  # fails, and says why
             return {key[4:]: value for key, value in pairs if key.lower().startswith("mlx.")}
 
         return found
