@@ -86,22 +86,20 @@ def find(start: str) -> GitDirs:
 
 def no_project(git: Git) -> InputError:
     """Return the error for a worktree in which there is no project file."""
-    _, out = git.run("ls-files", "-t", "-z", "--full-name", "--", f":(top,glob)**/{PROJECT_FILE}")
-    rows = [os.fsdecode(row) for row in out.split(b"\0")[:-1]]
-    if left_out := [row[2:] for row in rows if row.startswith("S ")]:
-        path = left_out[0]
-        folder = os.path.dirname(path)
-        return InputError(
-            f"{display(path)} is outside of the sparse checkout, and mlx needs it",
-            hint=f"git sparse-checkout add {shlex.quote(folder or path)}",
-        )
-    if rows:
-        path = rows[0][2:]
-        return InputError(
-            f"{display(path)} was deleted here, and git still tracks it",
-            hint=f"git checkout -- {shlex.quote(path)}",
-        )
+    _, out = git.run("ls-files", "-z", "--full-name", "--", f":(top,glob)**/{PROJECT_FILE}")
+    tracked = [os.fsdecode(path) for path in out.split(b"\0")[:-1]]
+    if left_out := git.left_out(tracked):
+        said = f"{display(left_out[0])} is outside of the sparse checkout, and mlx needs it"
+        return InputError(said, hint=include(left_out[0]))
+    if tracked:
+        said = f"{display(tracked[0])} was deleted here, and git still tracks it"
+        return InputError(said, hint=f"git checkout -- {shlex.quote(tracked[0])}")
     return InputError(f"there is no {PROJECT_FILE} in {display(git.root)}", hint="mlx init")
+
+
+def include(path: str) -> str:
+    """Return the command that takes a file into a sparse checkout."""
+    return f"git sparse-checkout add {shlex.quote(os.path.dirname(path) or path)}"
 
 
 def _is_bare(folder: str) -> bool:
@@ -317,6 +315,15 @@ class Git:
         found = [os.fsdecode(path) for path in out.split(b"\0")[:-1]]
         return [p for p in found if p in wanted or not wanted.isdisjoint(ancestors(p))]
 
+    def left_out(self, paths: Iterable[str]) -> list[str]:
+        """Return the files at or below `paths` that a sparse checkout leaves out."""
+        wanted = set(paths)
+        if not wanted:
+            return []
+        _, out = self.run("ls-files", "-t", "-z", "--full-name", "--", *_specs(wanted))
+        rows = [os.fsdecode(row) for row in out.split(b"\0")[:-1] if row.startswith(b"S ")]
+        return [p[2:] for p in rows if not wanted.isdisjoint((p[2:], *ancestors(p[2:])))]
+
     def uncommitted(self, paths: Iterable[str]) -> list[RepoPath]:
         """Return those of these files that differ from HEAD or are not in it, sorted."""
         wanted = set(paths)
@@ -373,8 +380,7 @@ class Git:
     def config(self) -> Callable[[], dict[str, str]]:
         """Start reading the settings under `mlx.`: the last of each name, keys in lower case.
 
-        Where git does not trust the owner it leaves out the repository's own without a word: a
-        store that is elsewhere would seem to be here. So that is refused, when they are asked for.
+        Where git does not trust the owner it leaves the repository's own out: asking then fails.
         """
         answer = self.start("config", "--list", "-z", accept=(0, 1))
 

@@ -369,7 +369,7 @@ class Repo:
             refuse_links(self.root, parent(path))
         asked = {path: f"{path}/" if path in folders else path for path in paths}
         with self.mutex("hiding data from git"):
-            gitignore.exclude_temporaries(self.common_dir)
+            gitignore.prepare(self.git, self.common_dir, paths)
             hidden = self.git.hidden(list(asked.values()))
             shown = [path for path, text in asked.items() if text not in hidden]
             gitignore.add_lines(self.root, shown)
