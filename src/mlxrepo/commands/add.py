@@ -209,6 +209,12 @@ def _check_here(repo: Repo, path: RepoPath) -> None:
             "the repository",
             hint="copy or move the data here, then mlx add it",
         )
+    for above in ancestors(path):
+        if os.path.lexists(repo.full(f"{above}/.git")):
+            raise InputError(
+                f"{display(path)} lies in {display(above)}, which is a git repository of its own",
+                hint=f"mlx -C {repo.place.word(above)} add, if it is a project of mlx",
+            )
     if name_of(path) in KEPT_BY_GIT:
         raise InputError(f"{display(path)} belongs in git", hint=f"git add {repo.place.word(path)}")
 
