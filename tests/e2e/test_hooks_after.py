@@ -45,6 +45,12 @@ def test_nothing_is_said_or_started_where_no_lockfile_changes(tmp_path: Path) ->
     clone.git("commit", "--quiet", "--no-verify", "-am", "more code")
     assert clone.run("push", "--quiet", "origin", "main", env=env) == ""
     assert clone.run("push", "--quiet", "origin", ":main", env=env) == ""
+    clone.run("checkout", "--quiet", "-b", "side", "HEAD~1", env=env)
+    clone.write("more.py", "print(2)\n")
+    clone.git("add", "more.py")
+    clone.git("commit", "--quiet", "--no-verify", "-m", "more")
+    assert clone.run("rebase", "--quiet", "main", env=env) == ""
+    assert clone.path("code.py").exists()
 
 
 def test_a_repository_without_mlx_is_left_alone(tmp_path: Path) -> None:

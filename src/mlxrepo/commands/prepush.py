@@ -21,6 +21,7 @@ def new_commits(repo: Repo, remote: str, rows: Iterable[str]) -> Scope | None:
     tips = [row[1] for row in fields if len(row) == 4 and row[1].strip("0")]
     if not tips or not specs(repo):
         return None
+    repo.git.fetches = True  # asking for a commit that is not here makes a partial clone fetch
     there = [row[3] for row in fields if len(row) == 4 and row[3].strip("0")]
     there += _seen(repo, remote)
     return Scope(commits=(*tips, *(f"^{oid}" for oid in _here(repo, there))))
