@@ -10,6 +10,7 @@ from sandbox import Project
 
 from mlxrepo.commands.add import add
 from mlxrepo.commands.doctor import Check, doctor
+from mlxrepo.commands.install import install
 from mlxrepo.repo.moving import StoreMove, write_store_move
 from mlxrepo.repo.repo import Repo
 from mlxrepo.store import probe
@@ -27,11 +28,30 @@ def look(project: Project, name: str) -> list[Check]:
 def test_a_sound_project_has_nothing_to_do_and_nothing_is_left_behind(project: Project) -> None:
     project.write("a.csv")
     project.do(add, ["a.csv"])
+    project.do(install)
     before = project.files(), sorted(os.listdir(project.root / ".git/mlx"))
     with project.repo() as repo:
         checks = doctor(repo)
     assert [check for check in checks if check.verdict != "ok"] == []
     assert (project.files(), sorted(os.listdir(project.root / ".git/mlx"))) == before
+
+
+def test_a_clone_that_is_not_prepared_is_told(project: Project) -> None:
+    settings, hooks = look(project, "clone")
+    assert (settings.verdict, settings.advice) == ("warn", "mlx install")
+    assert "merge.mlx.driver" in settings.found
+    assert "pre-push" in hooks.found
+    with project.repo() as repo:
+        install(repo, with_hooks=False)
+    (check,) = look(project, "clone")
+    assert check.verdict == "ok"  # who wants no hooks is not told so for ever
+    assert "post-checkout" in check.found
+    project.do(install)
+    (check,) = look(project, "clone")
+    assert "prepared" in check.found
+    project.write(".git/hooks/pre-push", project.read(".git/hooks/pre-push") + "# older\n")
+    (check,) = look(project, "clone")
+    assert check.found.endswith("hooks pre-push")
 
 
 def test_settings_that_mlx_does_not_know_are_named_with_the_nearest(project: Project) -> None:

@@ -28,6 +28,7 @@ class Verb(NamedTuple):
 
 DATA, PIPELINE, COMPARE, STORE, SET_UP = "Data", "Pipeline", "Compare", "Store", "Set-up"
 SHARE = "Share"
+HIDDEN = ""  # the heading of what no user types
 
 # In the order of the help, under the headings in the order in which they first appear.
 COMMANDS: dict[str, Verb] = {
@@ -64,9 +65,14 @@ COMMANDS: dict[str, Verb] = {
     "unprotect": Verb("mlxrepo.cli.unprotect", "Make linked files private and writable", STORE),
     "store": Verb("mlxrepo.cli.store", "Show where the objects are, or move them", STORE),
     "init": Verb("mlxrepo.cli.init", "Make this git repository an mlx project", SET_UP),
+    "install": Verb(
+        "mlxrepo.cli.install", "Prepare this clone: merge driver, textconv and hooks", SET_UP
+    ),
+    "uninstall": Verb("mlxrepo.cli.uninstall", "Undo mlx install", SET_UP),
     "doctor": Verb("mlxrepo.cli.doctor", "Look at git, disks, settings and store", SET_UP),
     "schema": Verb("mlxrepo.cli.schema", "Print the JSON Schema of mlx.yaml", SET_UP),
     "completion": Verb("mlxrepo.cli.completion", "Print the completion script of a shell", SET_UP),
+    "hook": Verb("mlxrepo.cli.hook", "Do what a hook of git is for", HIDDEN),
 }
 
 
@@ -89,7 +95,7 @@ class LazyGroup(Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the help."""
-        return list(self.verbs)
+        return [name for name, verb in self.verbs.items() if verb.heading != HIDDEN]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command, or return None when no command has that name."""
@@ -100,11 +106,11 @@ class LazyGroup(Group):
 
     def advise(self, ctx: click.Context, args: list[str]) -> str | None:
         """Look the unknown words up among git's and DVC's, then among our own misspelt."""
-        return advice(args, self.verbs) or did_you_mean(args[0], list(self.verbs))
+        return advice(args, self.verbs) or did_you_mean(args[0], self.list_commands(ctx))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands under their headings."""
-        for heading in dict.fromkeys(verb.heading for verb in self.verbs.values()):
+        for heading in filter(None, dict.fromkeys(verb.heading for verb in self.verbs.values())):
             rows = [(n, v.help) for n, v in self.verbs.items() if v.heading == heading]
             with formatter.section(heading):
                 formatter.write_dl(_aligned(rows, max(map(len, self.verbs))))
@@ -122,7 +128,7 @@ class LazyGroup(Group):
         items = [
             CompletionItem(name, help=verb.help)
             for name, verb in self.verbs.items()
-            if name.startswith(incomplete)
+            if name.startswith(incomplete) and verb.heading != HIDDEN
         ]
         return items + click.Command.shell_complete(self, ctx, incomplete)
 

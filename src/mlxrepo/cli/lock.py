@@ -94,7 +94,7 @@ def _checked(item: Checked) -> dict[str, object]:
     examples=[
         ("mlx lock merge", "after git merge, rebase or cherry-pick"),
         ("mlx lock merge --theirs data/labels.csv --ours data", "both changed these paths"),
-        ("git config merge.mlx.driver 'mlx lock merge %O %A %B %P'", "let git merge call it"),
+        ("mlx install", "let git merge call it"),
     ],
 )
 @click.argument("files", nargs=-1, metavar="[BASE OURS THEIRS [PATH]]")

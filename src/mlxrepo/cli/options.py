@@ -72,6 +72,15 @@ class Command(click.Command):
         )
         self.examples = tuple(examples)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; in a clone that is not prepared, say so once."""
+        found = super().invoke(ctx)
+        screen = ctx.obj
+        is_read = isinstance(screen, Screen) and not (screen.quiet or screen.json)
+        if is_read and self.name not in _PREPARING:
+            _hint_once(screen)
+        return found
+
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, then click's usual sections."""
         write_examples(formatter, self.examples)
@@ -144,6 +153,24 @@ class Group(click.Group):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Name the global options in one line."""
         write_global_options(ctx, formatter)
+
+
+_PREPARING = ("install", "uninstall", "hook")
+
+# Set where nobody reads along, or where mlx is called by git.
+_UNREAD = ("CI", "GIT_DIR", "GIT_INDEX_FILE", "MLXREPO_NO_HOOKS")
+
+
+def _hint_once(screen: Screen) -> None:
+    """Tell the user of a clone that `mlx install` is still to be run."""
+    from mlxrepo.repo.prepared import should_hint
+
+    if not any(map(os.environ.get, _UNREAD)) and should_hint(screen.cwd):
+        console.say(
+            screen,
+            "note: git does not know mlx in this clone yet: mlx install sets merge driver, "
+            "textconv and hooks (said once)",
+        )
 
 
 def global_options() -> list[click.Parameter]:

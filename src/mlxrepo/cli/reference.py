@@ -50,7 +50,7 @@ def _walk(
 
 def _contents() -> str:
     lines = []
-    for heading in dict.fromkeys(verb.heading for verb in COMMANDS.values()):
+    for heading in filter(None, dict.fromkeys(verb.heading for verb in COMMANDS.values())):
         names = [name for name, verb in COMMANDS.items() if verb.heading == heading]
         links = ", ".join(f"[{name}](#mlx-{name})" for name in names)
         lines.append(f"- {heading}: {links}")

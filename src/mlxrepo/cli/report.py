@@ -14,7 +14,7 @@ from importlib import metadata
 
 import mlxrepo
 from mlxrepo.errors import MlxError
-from mlxrepo.repo import git, layout
+from mlxrepo.repo import gitdirs, layout
 
 REPORTS_FOLDER = "reports"
 
@@ -69,7 +69,7 @@ def _versions() -> list[str]:
 def _reports_folder(cwd: str) -> str | None:
     """Return the reports' folder of the store that `cwd` belongs to, if there is one."""
     try:
-        store = os.path.join(git.find(cwd).common_dir, layout.STORE_FOLDER)
+        store = os.path.join(gitdirs.find(cwd).common_dir, layout.STORE_FOLDER)
         if not os.path.isdir(store):
             return None
         folder = os.path.join(store, REPORTS_FOLDER)

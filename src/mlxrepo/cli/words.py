@@ -15,7 +15,7 @@ FOREIGN = {
     "restore": "use `mlx checkout PATH`; with `--rev REV` as it was in a revision",
     "revert": "use `git revert`, then `mlx checkout`",
     "merge": "use `git merge`, then `mlx checkout`; `mlx lock merge` settles mlx.lock",
-    "clone": "use `git clone`, then `mlx checkout`",
+    "clone": "use `git clone`, then `mlx install` and `mlx pull`",
     "tag": "use `git tag`: a commit pins the data too",
     "stash": "use `git stash`, then `mlx checkout`",
     "show": "use `mlx metrics show`, or `mlx cat PATH` for a file",
@@ -46,8 +46,8 @@ FOREIGN = {
 # Commands of later versions, by their own name or DVC's.
 _LATER = """
 attribute audit bisect ci export get impact import
-import-url install lineage migrate model purge queue rollback
-uninstall update
+import-url lineage migrate model purge queue rollback
+update
 """
 LATER = frozenset(_LATER.split())
 

@@ -31,7 +31,8 @@ class CheckedOut:
 
     `written` and `removed` are paths (a folder that was not here counts once), `kept` the user's
     own files that were left where they are, `missing` recorded paths whose bytes are not in the
-    store, with how many files, and `trash` where forced-away files are.
+    store, with how many files (`missing_size` bytes in all), and `trash` where forced-away files
+    are. `in_the_way` are files with unsaved bytes, for which a tracked path was left as it is.
     """
 
     written: tuple[RepoPath, ...]
@@ -40,6 +41,8 @@ class CheckedOut:
     missing: tuple[tuple[RepoPath, int], ...]
     files: int
     trash: str | None
+    missing_size: int = 0
+    in_the_way: tuple[RepoPath, ...] = ()
 
 
 class _Item(NamedTuple):
@@ -66,6 +69,7 @@ def checkout(
     *,
     rev: str | None = None,
     force: bool = False,
+    gently: bool = False,
     progress: Progress = SILENT,
 ) -> CheckedOut:
     """Materialize what is recorded for `targets` (default: everything).
@@ -73,15 +77,21 @@ def checkout(
     Bytes that the store does not have are never replaced, unless forced: then they go to the
     trash. The lockfile is not changed, also with `rev`.
 
+    A hook does it `gently`: only where something else is recorded than was placed here, around
+    what is unsaved, and without waiting.
+
     Raises:
         InputError: when a target means nothing that is recorded.
-        Refused: when unsaved files are in the way; nothing has been touched then.
+        Refused: when unsaved files are in the way; nothing has been touched then. And gently, when
+            somebody else works with these paths.
         CannotDecide: when there is no such revision.
     """
     claims = repo.claims("mlx checkout")
     _recover(repo, claims, progress)
-    work = _look(repo, targets, rev, progress)
+    work = _look(repo, targets, rev, progress, gently=gently)
     while isinstance(claim := claims.take(work.tops), Held):
+        if gently:
+            raise Refused(str(claim), hint="mlx checkout, when that is done")
         claims.wait(work.tops, progress.note).release()
         repo.forget()  # the stage that was waited for has made and recorded something else
         work = _look(repo, targets, rev, progress)
@@ -97,6 +107,8 @@ def checkout(
         missing=tuple(_missing(work.items)),
         files=sum(write.entry.files for steps in work.plans for write in steps.write),
         trash=trash,
+        missing_size=sum(entry.size for item in work.items for _, entry in item.lost),
+        in_the_way=work.in_the_way,
     )
 
 
@@ -112,7 +124,7 @@ class _Work(NamedTuple):
     """What is to be done: `tops` are the tracked paths that change, `made` those that are outs.
 
     `forgotten` are placed and no longer recorded, `looked_at` the folders where what killed writers
-    left is removed.
+    left is removed, `in_the_way` unsaved files for which something is left as it is.
     """
 
     items: list[_Item]
@@ -121,9 +133,12 @@ class _Work(NamedTuple):
     tops: set[RepoPath]
     made: set[RepoPath]
     looked_at: set[RepoPath]
+    in_the_way: tuple[RepoPath, ...] = ()
 
 
-def _look(repo: Repo, targets: Sequence[str], rev: str | None, progress: Progress) -> _Work:
+def _look(
+    repo: Repo, targets: Sequence[str], rev: str | None, progress: Progress, *, gently: bool = False
+) -> _Work:
     """Compare the workspace with what is recorded."""
     declared, observed = repo.views(rev)
     chosen = [
@@ -132,6 +147,8 @@ def _look(repo: Repo, targets: Sequence[str], rev: str | None, progress: Progres
         if item.cache
     ]
     scan, placed = repo.scan(progress=progress), repo.placed
+    if gently:
+        chosen = [match for match in chosen if not same(placed.get(match[0].path), match[0].entry)]
     named = {item.path for item in observed.tracked()}
     forgotten = [] if targets or rev else [top for top in placed if top not in named]
     with repo.store.batch() as batch:  # what is asked for in it, gc leaves until all is done
@@ -143,7 +160,20 @@ def _look(repo: Repo, targets: Sequence[str], rev: str | None, progress: Progres
         plans = [_plan(item, scan, batch.has_entry) for item in changed]
     made = {item.path for item, _ in chosen if item.role not in SECTIONS}
     looked_at = scan.unfinished.union(parent(item.path) for item in (*behind, *items))
-    return _Work(items, forgotten, plans, {item.top for item in changed}, made, looked_at)
+    work = _Work(items, forgotten, plans, {item.top for item in changed}, made, looked_at)
+    return _around_unsaved(work, changed) if gently else work
+
+
+def _around_unsaved(work: _Work, changed: list[_Item]) -> _Work:
+    """Leave out every tracked path in which unsaved files would be replaced."""
+    left = {item.top for item, steps in zip(changed, work.plans, strict=True) if steps.unsaved}
+    return work._replace(
+        items=[item for item in work.items if item.top not in left],
+        forgotten=[top for top in work.forgotten if top not in left],
+        plans=[s for i, s in zip(changed, work.plans, strict=True) if i.top not in left],
+        tops=work.tops - left,
+        in_the_way=tuple(path for steps in work.plans for path in steps.unsaved),
+    )
 
 
 def _is_done(item: _Item) -> bool:

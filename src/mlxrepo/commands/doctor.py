@@ -15,6 +15,7 @@ from importlib import machinery, metadata
 import mlxrepo
 from mlxrepo.errors import MlxError
 from mlxrepo.paths import TEMP_PREFIX, display
+from mlxrepo.repo import hooks, prepared
 from mlxrepo.repo.layout import MANIFESTS_FOLDER
 from mlxrepo.repo.moving import read_move, read_store_move
 from mlxrepo.repo.repo import Repo
@@ -56,6 +57,7 @@ def doctor(repo: Repo) -> tuple[Check, ...]:
         "settings": _settings,
         "stat cache": _stat_cache,  # before anybody asks it and throws it away
         "project": _project,
+        "clone": _clone,
         "workspace": _workspace,
         "store": _store,
         "links": _links,
@@ -148,6 +150,20 @@ def _project(repo: Repo) -> Iterator[Finding]:
     artifacts, stages = len(repo.declared.artifacts), len(repo.declared.stages)
     records = len(list(repo.observed.tracked()))
     yield OK, f"{artifacts} artifacts and {stages} stages declared, {records} paths recorded", ""
+
+
+def _clone(repo: Repo) -> Iterator[Finding]:
+    known = prepared.current(repo.git)
+    unset = [name for name, value in prepared.SETTINGS.items() if known.get(name) != value]
+    absent = hooks.lacking(repo)
+    if unset:
+        found = f"git is not told how to merge and show mlx.lock: {', '.join(unset)}"
+        yield WARN, found, "mlx install"
+    if absent:
+        advice = "mlx install; if you want none: nothing to do"
+        yield OK if not unset else WARN, f"without the hooks {', '.join(absent)}", advice
+    if not unset and not absent:
+        yield OK, "prepared: merge driver, textconv and hooks", ""
 
 
 # disks

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mlxrepo.paths import RepoPath, join
 from mlxrepo.repo import layout
+from mlxrepo.repo.git import no_project
 from mlxrepo.repo.ignore import DEFAULT
 from mlxrepo.repo.owned import write_owned
 from mlxrepo.repo.repo import Repo
@@ -21,9 +22,18 @@ class Initialized:
 
 
 def init(repo: Repo) -> Initialized:
-    """Write mlx.yaml in the current folder, the rest at the root; what is there stays."""
+    """Write mlx.yaml in the current folder, the rest at the root; what is there stays.
+
+    Raises:
+        InputError: when git tracks a project file at the root that is not here.
+        EnvironmentFailed: when git does not work in the repository.
+    """
     from mlxrepo.repo.schema import commented_example
 
+    store = repo.store  # first: it takes a repository that git works in
+    is_here = os.path.lexists(repo.full(layout.PROJECT_FILE))
+    if not is_here and repo.git.tracked([layout.PROJECT_FILE]):
+        raise no_project(repo.git)
     folder = os.path.relpath(repo.cwd, repo.root)
     project = join("" if folder == "." else folder, layout.PROJECT_FILE)
     wanted = {
@@ -38,7 +48,7 @@ def init(repo: Repo) -> Initialized:
             write_owned(repo.root, path, text)
             created.append(path)
     (created if _add_attributes(repo) else present).append(RepoPath(".gitattributes"))
-    repo.store.prepare()
+    store.prepare()
     repo.forget()
     return Initialized(tuple(created), tuple(present))
 

@@ -75,6 +75,7 @@ def push(
         Damaged: when an object here, or with `verify` there, is not what its name says.
     """
     scope = scope or Scope()
+    repo.git.fetches = True  # lockfiles of the history, which a partial clone may be without
     keys: set[str] = set()
     wanted = recorded(repo, targets, scope, keys) if targets else history(repo, scope, keys)
     if repo.settings.choice("pushactions", ("true", "false")) == "false":

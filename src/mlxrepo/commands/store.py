@@ -9,7 +9,8 @@ from mlxrepo.errors import EnvironmentFailed, InputError, MlxError, Refused
 from mlxrepo.files import make_folder, remove_quietly
 from mlxrepo.paths import TEMP_PREFIX, display, is_inside
 from mlxrepo.progress import SILENT, Progress
-from mlxrepo.repo.git import Git, find
+from mlxrepo.repo.git import Git
+from mlxrepo.repo.gitdirs import find
 from mlxrepo.repo.moving import (
     STORE_JOURNAL,
     StoreMove,

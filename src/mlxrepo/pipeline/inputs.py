@@ -19,7 +19,7 @@ from mlxrepo.pipeline.environment import INTERPRETERS, Interpreter, digests
 from mlxrepo.pipeline.patterns import matching, names_in
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.declared import SECTIONS, lock_path
-from mlxrepo.repo.git import clean_environment
+from mlxrepo.repo.git import clean_environment, include
 from mlxrepo.repo.lockfile import Input, Output, StageRecord
 from mlxrepo.repo.observed import Tracked, counting
 from mlxrepo.repo.placed import Placed
@@ -295,6 +295,12 @@ class Inputs:
         hint = f"did you mean {display(near)}?" if near else "create it, or let a stage make it"
         if any(True for _ in self.parts(dep.path)):
             hint = f"mlx checkout {display(dep.path)} brings it back"
+        if self.repo.git.left_out([dep.path]):
+            return InputError(
+                f'the dependency "{display(dep.path)}" is outside of the sparse checkout',
+                hint=include(dep.path),
+                where=dep.where,
+            )
         return InputError(
             f'the dependency "{display(dep.path)}" is not here, and no stage makes it',
             hint=hint,

@@ -181,6 +181,12 @@ def _check_here(repo: Repo, path: RepoPath) -> None:
             "the repository",
             hint="copy or move the data here, then mlx add it",
         )
+    for above in ancestors(path):
+        if os.path.lexists(repo.full(f"{above}/.git")):
+            raise InputError(
+                f"{display(path)} lies in {display(above)}, which is a git repository of its own",
+                hint=f"mlx -C {repo.place.word(above)} add, if it is a project of mlx",
+            )
 
 
 def _refuse_overlap(repo: Repo, path: RepoPath) -> None:

@@ -24,7 +24,7 @@ from mlxrepo.paths import (
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo import layout, parsed
 from mlxrepo.repo.declared import Declared, declare, parse_file
-from mlxrepo.repo.git import GitDirs
+from mlxrepo.repo.gitdirs import GitDirs
 from mlxrepo.repo.gitobjects import EXECUTABLE, FOLDER, LINK, SUBMODULE, GitObjects, Item
 from mlxrepo.repo.ignore import IgnoreRules
 from mlxrepo.repo.lockfile import Records, parse_lock

@@ -7,11 +7,13 @@ repositories of either hash. What a cheap look at `.git` answers is read without
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, cast
 
-from mlxrepo.errors import CannotDecide, EnvironmentFailed, InputError
+from mlxrepo.errors import CannotDecide, EnvironmentFailed, InputError, MlxError
 from mlxrepo.paths import RepoPath, ancestors, display
+from mlxrepo.repo.layout import PROJECT_FILE
 
 # git sets these for hooks and aliases; passed on, they make git answer for the wrong repository.
 LOCAL_VARIABLES = (
@@ -48,53 +50,22 @@ def clean_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k not in LOCAL_VARIABLES}
 
 
-class GitDirs(NamedTuple):
-    """A worktree's root, its git dir, and the git dir that all worktrees share."""
-
-    root: str
-    git_dir: str
-    common_dir: str
-
-
-def find(start: str) -> GitDirs:
-    """Find the worktree that `start` lies in, without starting git.
-
-    Raises:
-        InputError: when there is none.
-    """
-    folder = os.path.realpath(start)
-    while True:
-        marker = os.path.join(folder, ".git")
-        git_dir = _git_dir(marker)
-        if git_dir:
-            return GitDirs(folder, git_dir, _common_dir(git_dir))
-        above = os.path.dirname(folder)
-        if above == folder:
-            raise InputError(
-                f"{display(start)} is not in a git repository", hint="git init, then mlx init"
-            )
-        folder = above
+def no_project(git: Git) -> InputError:
+    """Return the error for a worktree in which there is no project file."""
+    _, out = git.run("ls-files", "-z", "--full-name", "--", f":(top,glob)**/{PROJECT_FILE}")
+    tracked = [os.fsdecode(path) for path in out.split(b"\0")[:-1]]
+    if left_out := git.left_out(tracked):
+        said = f"{display(left_out[0])} is outside of the sparse checkout, and mlx needs it"
+        return InputError(said, hint=include(left_out[0]))
+    if tracked:
+        said = f"{display(tracked[0])} was deleted here, and git still tracks it"
+        return InputError(said, hint=f"git checkout -- {shlex.quote(tracked[0])}")
+    return InputError(f"there is no {PROJECT_FILE} in {display(git.root)}", hint="mlx init")
 
 
-def _git_dir(marker: str) -> str | None:
-    if os.path.isdir(marker):
-        return marker if os.path.exists(os.path.join(marker, "HEAD")) else None
-    try:
-        with open(marker, encoding="utf-8", errors="surrogateescape") as stream:
-            text = stream.read().strip()
-    except OSError:
-        return None
-    if not text.startswith("gitdir:"):
-        return None
-    return os.path.normpath(os.path.join(os.path.dirname(marker), text[7:].strip()))
-
-
-def _common_dir(git_dir: str) -> str:
-    try:
-        with open(os.path.join(git_dir, "commondir"), encoding="utf-8") as stream:
-            return os.path.normpath(os.path.join(git_dir, stream.read().strip()))
-    except OSError:
-        return git_dir
+def include(path: str) -> str:
+    """Return the command that takes a file into a sparse checkout."""
+    return f"git sparse-checkout add {shlex.quote(os.path.dirname(path) or path)}"
 
 
 def _specs(paths: Collection[str]) -> list[str]:
@@ -108,10 +79,15 @@ def _specs(paths: Collection[str]) -> list[str]:
 
 
 class Git:
-    """git, asked about one worktree; with `git_dir` about that one, wherever `root` lies."""
+    """git, asked about one worktree; with `git_dir` about that one, wherever `root` lies.
 
-    def __init__(self, root: str, git_dir: str | None = None):
+    `index` is another index than the worktree's own: what `git commit` is about to commit.
+    """
+
+    def __init__(self, root: str, git_dir: str | None = None, index: str | None = None):
         self.root = root
+        self.fetches = False  # whether a partial clone may get what it lacks, from the network
+        self._index = index
         self._chosen = [f"--git-dir={git_dir}"] if git_dir else []
 
     def run(
@@ -121,6 +97,7 @@ class Git:
 
         Raises:
             EnvironmentFailed: when git is missing or exits with another status than `accept`.
+            CannotDecide: when a partial clone has not got what it takes.
         """
         return self.start(*words, input=input, accept=accept)()
 
@@ -140,7 +117,7 @@ class Git:
                 stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=clean_environment(),
+                env=self._environment(words[0]),
             )
         except FileNotFoundError:
             raise EnvironmentFailed("git is not on PATH", hint="install git, then again") from None
@@ -148,8 +125,7 @@ class Git:
         def answer() -> tuple[int, bytes]:
             out, said = process.communicate(input)
             if process.returncode not in accept:
-                text = said.decode("utf-8", "replace").strip()
-                raise EnvironmentFailed(f"git {words[0]} failed: {text}")
+                raise self._failed(words[0], said.decode("utf-8", "replace").strip())
             return process.returncode, out
 
         return answer
@@ -185,6 +161,28 @@ class Git:
         )  # fmt: skip
         rows = [row.partition("\0") for row in os.fsdecode(out).splitlines()]
         return [(short, full) for short, _, full in rows]
+
+    def _environment(self, word: str) -> dict[str, str]:
+        found = clean_environment()
+        if self._index:
+            found["GIT_INDEX_FILE"] = self._index
+        if not self.fetches and word != "ls-remote":
+            found["GIT_ALLOW_PROTOCOL"] = "none"
+        return found
+
+    def _failed(self, word: str, said: str) -> MlxError:
+        if "promisor remote" in said and not self.fetches:
+            return CannotDecide(
+                f"{display(self.root)} is a partial clone, and what this takes was left out of it",
+                hint="git fetch --refetch --no-filter gets all of it",
+            )
+        if "dubious ownership" in said:
+            return EnvironmentFailed(
+                f"{display(self.root)} belongs to another user, so git does not work in it",
+                hint=f"if you trust who owns it: git config --global --add safe.directory "
+                f"{shlex.quote(self.root)}",
+            )
+        return EnvironmentFailed(f"git {word} failed: {said}")
 
     def commit(self, rev: str) -> str:
         """Resolve a revision to a commit.
@@ -288,6 +286,15 @@ class Git:
         found = [os.fsdecode(path) for path in out.split(b"\0")[:-1]]
         return [p for p in found if p in wanted or not wanted.isdisjoint(ancestors(p))]
 
+    def left_out(self, paths: Iterable[str]) -> list[str]:
+        """Return the files at or below `paths` that a sparse checkout leaves out."""
+        wanted = set(paths)
+        if not wanted:
+            return []
+        _, out = self.run("ls-files", "-t", "-z", "--full-name", "--", *_specs(wanted))
+        rows = [os.fsdecode(row) for row in out.split(b"\0")[:-1] if row.startswith(b"S ")]
+        return [p[2:] for p in rows if not wanted.isdisjoint((p[2:], *ancestors(p[2:])))]
+
     def uncommitted(self, paths: Iterable[str]) -> list[RepoPath]:
         """Return those of these files that differ from HEAD or are not in it, sorted."""
         wanted = set(paths)
@@ -342,12 +349,17 @@ class Git:
         }
 
     def config(self) -> Callable[[], dict[str, str]]:
-        """Start reading the settings under `mlx.`: the last of each name, keys in lower case."""
+        """Start reading the settings under `mlx.`: the last of each name, keys in lower case.
+
+        Where git does not trust the owner it leaves the repository's own out: asking then fails.
+        """
         answer = self.start("config", "--list", "-z", accept=(0, 1))
 
         def found() -> dict[str, str]:
             rows = [row.decode("utf-8", "surrogateescape") for row in answer()[1].split(b"\0")]
             pairs = [row.partition("\n")[::2] for row in rows]
+            if not any(key == "core.repositoryformatversion" for key, _ in pairs):
+                self.run("rev-parse", "--git-dir")  # fails, and says why
             return {key[4:]: value for key, value in pairs if key.lower().startswith("mlx.")}
 
         return found

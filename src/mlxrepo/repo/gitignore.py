@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from mlxrepo.files import TEMP_PREFIX, make_folder, remove_quietly, write_atomic
 from mlxrepo.paths import RepoPath, join, name_of, parent
+from mlxrepo.repo.git import Git
 from mlxrepo.repo.owned import refuse_links, write_owned
 
 NAME = ".gitignore"
@@ -39,6 +40,17 @@ def add_lines(root: str, paths: Iterable[RepoPath]) -> list[RepoPath]:
 def remove_lines(root: str, paths: Iterable[RepoPath]) -> list[RepoPath]:
     """Remove the line of each path; a file that becomes empty goes."""
     return _edit(root, paths, _without_lines)
+
+
+def prepare(git: Git, common_dir: str, paths: Iterable[RepoPath]) -> None:
+    """Make ready for `add_lines`: what a sparse checkout left out is put back, not written anew."""
+    exclude_temporaries(common_dir)
+    names = {join(parent(path), NAME) for path in paths}
+    absent = [name for name in names if not os.path.lexists(os.path.join(git.root, name))]
+    for name in git.left_out(absent):
+        text = git.file_at("", name)  # of the index
+        if text is not None:
+            write_owned(git.root, name, text)
 
 
 def exclude_temporaries(common_dir: str) -> None:

@@ -19,7 +19,8 @@ from mlxrepo.repo import gitignore, layout, parsed
 from mlxrepo.repo.checkedlock import read_records
 from mlxrepo.repo.claims import Claim, Claims, Held
 from mlxrepo.repo.declared import Declared, declare, parse_file
-from mlxrepo.repo.git import Git, GitDirs, find
+from mlxrepo.repo.git import Git, no_project
+from mlxrepo.repo.gitdirs import GitDirs, find
 from mlxrepo.repo.ignore import IgnoreRules
 from mlxrepo.repo.lockfile import Records, encode_lock, parse_lock
 from mlxrepo.repo.mutex import mutex
@@ -73,7 +74,7 @@ class Repo:
         repo.settings.begin()
         if not repo.project_paths:
             repo.close()
-            raise InputError(f"there is no {layout.PROJECT_FILE} in {repo.root}", hint="mlx init")
+            raise no_project(repo.git)
         return repo
 
     # where things are
@@ -240,10 +241,9 @@ class Repo:
         """Return a small file of a commit or of the workspace; None when it is not there."""
         if commit:
             return self.git.file_at(commit, path)
-        try:
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return self.read(path)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            return None
+        return None
 
     @property
     def placed(self) -> Placed:
@@ -369,7 +369,7 @@ class Repo:
             refuse_links(self.root, parent(path))
         asked = {path: f"{path}/" if path in folders else path for path in paths}
         with self.mutex("hiding data from git"):
-            gitignore.exclude_temporaries(self.common_dir)
+            gitignore.prepare(self.git, self.common_dir, paths)
             hidden = self.git.hidden(list(asked.values()))
             shown = [path for path, text in asked.items() if text not in hidden]
             gitignore.add_lines(self.root, shown)

@@ -10,8 +10,8 @@ from mlxrepo.repo.git import Git
 
 # Every setting there is, as the user writes it; git compares names without case.
 SETTINGS = (
-    "fsync", "gcGrace", "jobs", "journal", "link", "pushActions", "remote", "remote.NAME.KEY",
-    "resource.NAME", "shared", "store", "trust",
+    "fsync", "gcGrace", "jobs", "journal", "link", "precommit", "pushActions", "remote",
+    "remote.NAME.KEY", "resource.NAME", "shared", "store", "trust",
 )  # fmt: skip
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}

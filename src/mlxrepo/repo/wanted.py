@@ -21,11 +21,15 @@ BLOBS_AT_ONCE = 256
 
 
 class Scope(NamedTuple):
-    """Which commits are meant beside, or instead of, the workspace."""
+    """Which commits are meant beside, or instead of, the workspace.
+
+    `commits` are meant alone, with their ancestors; those with a ^ before them and theirs are not.
+    """
 
     rev: str | None = None
     all_branches: bool = False
     all_tags: bool = False
+    commits: tuple[str, ...] = ()
 
     @property
     def is_plain(self) -> bool:
@@ -108,11 +112,15 @@ def history(repo: Repo, scope: Scope, keys: set[str] | None = None) -> list[Want
     """Return what push sends: all that commits reachable from HEAD name, and the workspace.
 
     With a scope it is HEAD's commits and those of all branches or tags; with a `rev` that commit
-    alone. The action keys of the stages' records among it are added to `keys`.
+    alone, with `commits` what they changed. The action keys of the stages' records among it are
+    added to `keys`.
 
     Raises:
         CannotDecide: when there is no such revision.
     """
+    if scope.commits:
+        named = _named_by(repo, scope.commits, set() if keys is None else keys)
+        return list(dict.fromkeys(named))
     if scope.rev and not scope.all_branches and not scope.all_tags:
         return recorded(repo, (), scope, keys)
     found = dict.fromkeys(recorded(repo, (), Scope(), keys))

@@ -1,0 +1,98 @@
+"""mlx install and uninstall: what a clone needs besides its files, put there and taken away."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from mlxrepo.repo import hooks, prepared
+from mlxrepo.repo.repo import Repo
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What was set up: names of settings and of hooks that are new or were of an older mlx.
+
+    `present` hooks were there, `chained` ones run a hook that was there before first. `lacking`
+    are hooks that mlx did not write into `folder`, and `why`; each calls mlx with `lines`.
+    """
+
+    settings: tuple[str, ...]
+    hooks: tuple[str, ...]
+    chained: tuple[str, ...]
+    present: tuple[str, ...]
+    lacking: tuple[str, ...]
+    folder: str
+    why: str
+
+    @property
+    def lines(self) -> dict[str, str]:
+        """Return by hook what has to be added to it by hand."""
+        return {name: hooks.line(name) for name in self.lacking}
+
+
+@dataclass(frozen=True, slots=True)
+class Uninstalled:
+    """What was taken away; `left` are files in which hooks of others still wait to be put back.
+
+    `wired` are hooks of others which call mlx.
+    """
+
+    settings: tuple[str, ...]
+    hooks: tuple[str, ...]
+    left: tuple[str, ...]
+    wired: tuple[str, ...]
+
+
+def install(repo: Repo, *, with_hooks: bool = True) -> Installed:
+    """Set merge driver and textconv, and write the hooks; what is as it should be stays.
+
+    Raises:
+        EnvironmentFailed: when git does not let this user change the settings.
+    """
+    place = hooks.folder(repo)  # first: it takes a repository that git works in
+    known = prepared.current(repo.git)
+    changed = [name for name, value in prepared.SETTINGS.items() if known.get(name) != value]
+    for name in changed:
+        repo.git.run("config", "--local", "--replace-all", name, prepared.SETTINGS[name])
+    _forget_texts(repo)
+    prepared.note_hinted(repo.common_dir)
+    if not with_hooks:
+        return Installed(tuple(changed), (), (), (), (), place.path, "")
+    if place.why:
+        wired = [name for name in hooks.HOOKS if hooks.is_wired(place, name)]
+        lacking = tuple(name for name in hooks.HOOKS if name not in wired)
+        return Installed(tuple(changed), (), (), tuple(wired), lacking, place.path, place.why)
+    done = {name: hooks.put(place, name) for name in hooks.HOOKS}
+
+    def those(*words: str) -> tuple[str, ...]:
+        return tuple(name for name, word in done.items() if word in words)
+
+    blocked = those(hooks.BLOCKED)
+    why = f"it and {blocked[0]}.before-mlx are both of others" if blocked else ""
+    return Installed(
+        tuple(changed), those(hooks.WRITTEN, hooks.CHAINED), those(hooks.CHAINED),
+        those(hooks.PRESENT), blocked, place.path, why,
+    )  # fmt: skip
+
+
+def uninstall(repo: Repo) -> Uninstalled:
+    """Take away what `install` set up; hooks that were there before it are as they were."""
+    place = hooks.folder(repo)
+    known = prepared.current(repo.git)
+    for name in known:
+        repo.git.run("config", "--local", "--unset-all", name, accept=(0, 5))
+    _forget_texts(repo)
+    prepared.note_hinted(repo.common_dir)
+    if place.why:
+        wired = tuple(name for name in hooks.HOOKS if hooks.is_wired(place, name))
+        return Uninstalled(tuple(known), (), (), wired)
+    gone = tuple(name for name in hooks.HOOKS if hooks.take_away(place, name))
+    found = (hooks.left_over(place, name) for name in hooks.HOOKS)
+    left = tuple(os.path.relpath(path, repo.cwd) for path in found if path)
+    return Uninstalled(tuple(known), gone, left, ())
+
+
+def _forget_texts(repo: Repo) -> None:
+    """Let git ask the textconv anew: what it keeps may be of an older mlx, or of none at all."""
+    repo.git.run("update-ref", "-d", prepared.TEXTCONV_NOTES)

@@ -1,0 +1,42 @@
+"""What the pre-push hook is about: the commits that git is about to send."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from mlxrepo.repo.remotes import specs
+from mlxrepo.repo.repo import Repo
+from mlxrepo.repo.wanted import Scope
+
+
+def new_commits(repo: Repo, remote: str, rows: Iterable[str]) -> Scope | None:
+    """Return what of the refs that git pushes the git remote lacks; None: nothing, or no remote.
+
+    `rows` are what git tells its hook: local ref, local commit, ref there, commit there.
+
+    Raises:
+        InputError: when mlx.yaml or the settings of a remote cannot be read.
+    """
+    fields = [row.split() for row in rows]
+    tips = [row[1] for row in fields if len(row) == 4 and row[1].strip("0")]
+    if not tips or not specs(repo):
+        return None
+    repo.git.fetches = True  # asking for a commit that is not here makes a partial clone fetch
+    there = [row[3] for row in fields if len(row) == 4 and row[3].strip("0")]
+    there += _seen(repo, remote)
+    return Scope(commits=(*tips, *(f"^{oid}" for oid in _here(repo, there))))
+
+
+def _seen(repo: Repo, remote: str) -> list[str]:
+    """Return the commits that a git remote had when git last looked."""
+    if not remote or "/" in remote or ":" in remote:
+        return []  # a URL
+    shape = "--format=%(objectname)"
+    return repo.git.run("for-each-ref", shape, f"refs/remotes/{remote}")[1].decode().split()
+
+
+def _here(repo: Repo, oids: Sequence[str]) -> list[str]:
+    """Return those of some commits that are in this repository."""
+    asked = "".join(f"{oid}\n" for oid in dict.fromkeys(oids)).encode()
+    _, out = repo.git.run("cat-file", "--batch-check", input=asked)
+    return [line.split()[0] for line in out.decode().splitlines() if " commit " in line]

@@ -1,0 +1,71 @@
+"""Where a worktree keeps its git dir, found without starting git."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import NamedTuple
+
+from mlxrepo.errors import InputError
+from mlxrepo.paths import display
+
+
+class GitDirs(NamedTuple):
+    """A worktree's root, its git dir, and the git dir that all worktrees share."""
+
+    root: str
+    git_dir: str
+    common_dir: str
+
+
+def find(start: str) -> GitDirs:
+    """Find the worktree that `start` lies in, without starting git.
+
+    Raises:
+        InputError: when there is none.
+    """
+    folder = os.path.realpath(start)
+    while True:
+        marker = os.path.join(folder, ".git")
+        git_dir = _git_dir(marker)
+        if git_dir:
+            return GitDirs(folder, git_dir, _common_dir(git_dir))
+        if _is_bare(folder):
+            raise InputError(
+                f"{display(folder)} is a bare repository or a git dir: it has no files to work "
+                "with",
+                hint=f"git worktree add ../work, or git clone {shlex.quote(folder)} work",
+            )
+        above = os.path.dirname(folder)
+        if above == folder:
+            raise InputError(
+                f"{display(start)} is not in a git repository", hint="git init, then mlx init"
+            )
+        folder = above
+
+
+def _is_bare(folder: str) -> bool:
+    """Say whether a folder is itself what `.git` is elsewhere."""
+    parts = ("HEAD", "objects", "refs")
+    return all(os.path.exists(os.path.join(folder, name)) for name in parts)
+
+
+def _git_dir(marker: str) -> str | None:
+    if os.path.isdir(marker):
+        return marker if os.path.exists(os.path.join(marker, "HEAD")) else None
+    try:
+        with open(marker, encoding="utf-8", errors="surrogateescape") as stream:
+            text = stream.read().strip()
+    except OSError:
+        return None
+    if not text.startswith("gitdir:"):
+        return None
+    return os.path.normpath(os.path.join(os.path.dirname(marker), text[7:].strip()))
+
+
+def _common_dir(git_dir: str) -> str:
+    try:
+        with open(os.path.join(git_dir, "commondir"), encoding="utf-8") as stream:
+            return os.path.normpath(os.path.join(git_dir, stream.read().strip()))
+    except OSError:
+        return git_dir
