@@ -330,6 +330,47 @@ def test_without_a_remote_nothing_goes(filled: Project) -> None:
     assert len(filled.files("data")) == 41
 
 
+def test_a_folder_that_is_here_in_part_goes_at_once(filled: Project, folder: Spot) -> None:
+    shared(filled, folder)
+    other = Project(filled.root.parent / "clone")
+    filled.git("clone", "--quiet", str(filled.root), str(other.root))
+    folder.configure(other)
+    bring(other, "data/large.bin", "data/a/1.bin")
+    done = other.do(drop, ["data"])
+    assert (done.freed.objects, done.shared.objects, done.files) == (2, 0, 2)
+    assert state(other) == ("absent", 41, "dropped here")
+
+
+def test_what_had_to_stay_goes_once_it_is_on_the_remote(filled: Project, folder: Spot) -> None:
+    shared(filled, folder)
+    filled.write("data/new.bin", os.urandom(2000))
+    filled.do(add, ["data"])
+    assert len(filled.do(drop, ["data"]).unproven) == 1
+    filled.do(push)
+    done = filled.do(drop, ["data"])
+    assert (done.freed.objects, done.files) == (1, 1)  # HEAD needs the others
+
+
+def test_a_link_to_what_is_placed_beside_the_record_keeps_its_bytes(
+    project: Project, folder: Spot
+) -> None:
+    project.git("config", "mlx.link", "symlink")
+    project.write("data/one.bin", os.urandom(LARGE))
+    project.do(add, ["data"])
+    project.commit()
+    shutil.copy(project.path("data/one.bin"), project.path("data/two.bin"))
+    project.do(add, ["data"])
+    project.mlx("checkout", "--relink")
+    assert project.path("data/two.bin").is_symlink()
+    shared(project, folder)
+    project.git("checkout", "HEAD", "--", "mlx.lock")
+    before = project.path("data/two.bin").read_bytes()
+    done = project.do(drop, ["data"])
+    assert (done.freed.objects, done.files) == (0, 1)
+    assert not project.path("data/one.bin").exists()
+    assert project.path("data/two.bin").read_bytes() == before
+
+
 # old versions
 
 
@@ -414,6 +455,18 @@ def test_a_part_of_old_versions_goes_where_some_were_never_here(
     done = gone(filled, "data/a", keep_last=1)
     assert (done.freed.objects, done.wedged.objects, done.files) == (0, 1, 0)  # in a pack
     assert gone(other, "data/a", keep_last=0).freed.objects == 20
+
+
+@pytest.mark.parametrize("choice", ["keep_last", "older_than"])
+def test_an_old_version_that_is_in_the_workspace_stays(versions: Project, choice: str) -> None:
+    versions.git("config", "mlx.link", "symlink")
+    versions.do(checkout, rev="v1")
+    assert versions.path("model.bin").is_symlink()
+    before = versions.path("model.bin").read_bytes()
+    options = {"keep_last": 1} if choice == "keep_last" else {"older_than": 5.0 * DAY}
+    assert gone(versions, **options).freed.objects == 3
+    assert versions.path("model.bin").read_bytes() == before
+    assert left(versions) == [1, 4]
 
 
 def test_an_age_is_a_number_with_its_unit(versions: Project) -> None:

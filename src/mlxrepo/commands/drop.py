@@ -163,7 +163,7 @@ class _Drop:
         repo, root = self._repo, self._repo.store.root
         leaving = leavings(repo, self._parts)  # refuses before anything is read from afar
         found = self._find(leaving)
-        staying = Staying(repo, self._parts)
+        staying = Staying(repo, self._parts, leaving)
         live: set[bytes] = set()
         staying.mark(live)
         here = {key for key in found.sizes if repo.store.has("blob", oid_in(key))}
