@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from places import Spot
 from sandbox import Killer, Project
-from storage import store_of
+from storage import object_files, store_of
 
 from mlxrepo.commands.add import add
 from mlxrepo.commands.checkout import checkout
@@ -136,6 +136,91 @@ def test_a_damaged_copy_on_the_remote_keeps_the_local_one(filled: Project, folde
     assert filled.files("data") == stayed
 
 
+@pytest.fixture
+def twice(project: Project, folder: Spot) -> Project:
+    """Two versions of a folder; `data/keep.bin`, alone in its file in the store, is in both."""
+    project.write("data/keep.bin", os.urandom(LARGE))
+    for number in range(2):
+        project.write("data/other.bin", f"{number}\n")
+        project.do(add, ["data"])
+        project.commit()
+    folder.configure(project)
+    return project
+
+
+def spoil(path: Path) -> None:
+    """Let a file rot on the disk: zeros, and everything else about it as it was."""
+    found = path.stat()
+    path.chmod(0o644)
+    path.write_bytes(bytes(found.st_size))
+    path.chmod(found.st_mode)
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def spoil_large(project: Project) -> None:
+    (path,) = (p for p in object_files(project) if p.stat().st_size == LARGE)
+    spoil(path)
+
+
+def hints(text: str) -> list[str]:
+    return [line.removeprefix("hint: ") for line in text.splitlines() if "hint: " in line]
+
+
+def test_a_file_stays_when_the_store_that_keeps_it_has_it_damaged(twice: Project) -> None:
+    before = twice.files("data")
+    spoil_large(twice)
+    done = twice.mlx("drop", "data")
+    assert done.returncode == 1
+    assert "data/keep.bin: it is not there (origin)" in done.stderr
+    assert twice.files("data") == before
+    assert hints(done.stderr) == ["mlx fsck --data --repair, mlx push, then again"]
+    for words in (("fsck", "--data", "--repair"), ("push",), ("drop", "data")):
+        assert twice.mlx(*words).returncode == 0, words
+    assert twice.files("data") == {}
+    bring(twice)
+    assert twice.files("data") == before
+
+
+def test_a_file_goes_when_the_remote_has_it_right_and_the_store_not(twice: Project) -> None:
+    twice.do(push)
+    before = twice.files("data")
+    spoil_large(twice)
+    assert twice.do(drop, ["data"]).unproven == ()
+    assert twice.files("data") == {}
+    assert twice.mlx("fsck", "--data", "--repair").returncode == 0
+    bring(twice)
+    assert twice.files("data") == before
+
+
+def test_files_that_came_another_way_are_looked_for_on_the_remote_too(
+    filled: Project, folder: Spot
+) -> None:
+    other = Project(filled.root.parent / "clone")
+    filled.git("clone", "--quiet", str(filled.root), str(other.root))
+    folder.configure(other)
+    shutil.copytree(filled.path("data"), other.path("data"), dirs_exist_ok=True)
+    before = other.files("data")
+    assert state(other)[0] == "clean"
+    assert other.mlx("drop", "data").returncode == 1  # nobody has pushed
+    assert other.files("data") == before
+    shared(filled, folder)
+    assert other.mlx("drop", "data").returncode == 0
+    assert other.files("data") == {}
+    bring(other)
+    assert other.files("data") == before
+
+
+def test_what_to_do_about_a_damaged_copy_on_the_remote_works(filled: Project, folder: Spot) -> None:
+    shared(filled, folder)
+    (copy,) = (path for path in folder.files if path.stat().st_size == LARGE)
+    spoil(copy)
+    done = filled.mlx("drop", "data/large.bin")
+    assert done.returncode == 1
+    assert hints(done.stderr) == ["mlx remote fsck origin --data --repair, then again"]
+    assert filled.mlx("remote", "fsck", "origin", "--data", "--repair").returncode == 0
+    assert filled.mlx("drop", "data/large.bin").returncode == 0
+
+
 @pytest.mark.parametrize("change", ["modified", "deleted"])
 def test_a_changed_workspace_is_refused_whole(filled: Project, folder: Spot, change: str) -> None:
     shared(filled, folder)
@@ -245,6 +330,47 @@ def test_without_a_remote_nothing_goes(filled: Project) -> None:
     assert len(filled.files("data")) == 41
 
 
+def test_a_folder_that_is_here_in_part_goes_at_once(filled: Project, folder: Spot) -> None:
+    shared(filled, folder)
+    other = Project(filled.root.parent / "clone")
+    filled.git("clone", "--quiet", str(filled.root), str(other.root))
+    folder.configure(other)
+    bring(other, "data/large.bin", "data/a/1.bin")
+    done = other.do(drop, ["data"])
+    assert (done.freed.objects, done.shared.objects, done.files) == (2, 0, 2)
+    assert state(other) == ("absent", 41, "dropped here")
+
+
+def test_what_had_to_stay_goes_once_it_is_on_the_remote(filled: Project, folder: Spot) -> None:
+    shared(filled, folder)
+    filled.write("data/new.bin", os.urandom(2000))
+    filled.do(add, ["data"])
+    assert len(filled.do(drop, ["data"]).unproven) == 1
+    filled.do(push)
+    done = filled.do(drop, ["data"])
+    assert (done.freed.objects, done.files) == (1, 1)  # HEAD needs the others
+
+
+def test_a_link_to_what_is_placed_beside_the_record_keeps_its_bytes(
+    project: Project, folder: Spot
+) -> None:
+    project.git("config", "mlx.link", "symlink")
+    project.write("data/one.bin", os.urandom(LARGE))
+    project.do(add, ["data"])
+    project.commit()
+    shutil.copy(project.path("data/one.bin"), project.path("data/two.bin"))
+    project.do(add, ["data"])
+    project.mlx("checkout", "--relink")
+    assert project.path("data/two.bin").is_symlink()
+    shared(project, folder)
+    project.git("checkout", "HEAD", "--", "mlx.lock")
+    before = project.path("data/two.bin").read_bytes()
+    done = project.do(drop, ["data"])
+    assert (done.freed.objects, done.files) == (0, 1)
+    assert not project.path("data/one.bin").exists()
+    assert project.path("data/two.bin").read_bytes() == before
+
+
 # old versions
 
 
@@ -329,6 +455,18 @@ def test_a_part_of_old_versions_goes_where_some_were_never_here(
     done = gone(filled, "data/a", keep_last=1)
     assert (done.freed.objects, done.wedged.objects, done.files) == (0, 1, 0)  # in a pack
     assert gone(other, "data/a", keep_last=0).freed.objects == 20
+
+
+@pytest.mark.parametrize("choice", ["keep_last", "older_than"])
+def test_an_old_version_that_is_in_the_workspace_stays(versions: Project, choice: str) -> None:
+    versions.git("config", "mlx.link", "symlink")
+    versions.do(checkout, rev="v1")
+    assert versions.path("model.bin").is_symlink()
+    before = versions.path("model.bin").read_bytes()
+    options = {"keep_last": 1} if choice == "keep_last" else {"older_than": 5.0 * DAY}
+    assert gone(versions, **options).freed.objects == 3
+    assert versions.path("model.bin").read_bytes() == before
+    assert left(versions) == [1, 4]
 
 
 def test_an_age_is_a_number_with_its_unit(versions: Project) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -372,6 +373,51 @@ def test_an_entry_that_lies_about_itself_is_not_taken(team: Team, folder: Spot, 
     assert colleague.outcomes(pull=True)["clean"] == "ran"
     assert team.ran() == ["clean"]
     assert "damaged" in notes(colleague, "clean")[0]
+
+
+@pytest.mark.parametrize("stage", ["clean", "split"])  # a file, and a folder
+@pytest.mark.parametrize("part", ["size", "files"])
+@pytest.mark.parametrize("has_data", [False, True])
+def test_an_entry_that_counts_wrong_is_not_taken(
+    team: Team, folder: Spot, stage: str, part: str, has_data: bool
+) -> None:
+    ci = team.ci()
+    key = ci.record(stage).key
+    (entry,) = (path for path in entries(folder) if path.parts[-2] == key)
+    value = json.loads(entry.read_bytes())
+    value["outs"][0][3][2 if part == "size" else 3] += 76
+    data = canonical(value)
+    entry.unlink()
+    entry.with_name(keyed_oid(RESULT_CONTEXT, data)).write_bytes(data)
+    colleague = team.clone("colleague")
+    if has_data:
+        for name in ("objects", "trees"):
+            shutil.copytree(ci.path(f".git/mlx/{name}"), colleague.path(f".git/mlx/{name}"))
+    done = colleague.outcomes(pull=True)
+    assert (team.ran(), done.pop(stage)) == ([stage], "ran")
+    assert set(done.values()) == {"restored"}
+    assert "damaged" in notes(colleague, stage)[0]
+    assert colleague.path("mlx.lock").read_bytes() == ci.path("mlx.lock").read_bytes()
+
+
+def test_the_size_of_what_only_this_clone_has_is_looked_at_too(team: Team, folder: Spot) -> None:
+    ci = team.ci()
+    key = ci.record("clean").key
+    (entry,) = (path for path in entries(folder) if path.parts[-2] == key)
+    value = json.loads(entry.read_bytes())
+    colleague = team.clone("colleague")
+    for number, size in enumerate((10, 2 << 20)):  # in a pack or a small file, and a large one
+        colleague.write("own/file.bin", os.urandom(size))
+        colleague.project.do(add, ["own"])
+        with colleague.project.repo() as repo:
+            own = next(t.entry for t in repo.observed.tracked() if t.path == "own")
+            (mine,) = repo.store.tree(own.oid).values()
+        value["outs"][0][3] = [mine.kind, mine.oid, 4, 1]
+        data = canonical(value)
+        entry.unlink()
+        entry = entry.with_name(keyed_oid(RESULT_CONTEXT, data))
+        entry.write_bytes(data)
+        assert colleague.outcomes("clean", pull=True, dry_run=True) == {"clean": "run"}, number
 
 
 def test_results_of_somebody_else_are_not_taken_and_named(team: Team) -> None:

@@ -106,7 +106,8 @@ def _show(screen: Screen, done: Dropped) -> None:
             say(screen, f"  {display(item.path)}: {item.why} ({item.remote})")
         if len(done.unproven) > SHOWN:
             say(screen, f"  and {len(done.unproven) - SHOWN} more (--json lists all)")
-        say(screen, "hint: mlx push, then again")
+        ways = sorted({way for item in done.unproven for way in item.ways})
+        say(screen, f"hint: {', '.join(ways)}, then again")
     elif done.files and done.applied:
         say(screen, "mlx pull brings it back")
 

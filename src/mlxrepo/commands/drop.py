@@ -22,7 +22,8 @@ from mlxrepo.store import drop as store_drop
 from mlxrepo.store.gc import Amount
 from mlxrepo.store.marker import away, mark_partial
 from mlxrepo.store.pack import TARGET_SIZE
-from mlxrepo.store.proof import bad_copies
+from mlxrepo.store.proof import bad_copies, bad_here
+from mlxrepo.store.reach import key_of
 from mlxrepo.store.survey import oid_in
 
 NOT_THERE = "it is not there"
@@ -31,12 +32,23 @@ OTHER_BYTES = "its copy there is not what its name says"
 
 @dataclass(frozen=True, slots=True)
 class Unproven:
-    """A file that stays because its remote does not have it, and why."""
+    """A file that stays because its remote does not have it, and why.
+
+    `is_rotten` when the store has it, and no copy there is right.
+    """
 
     path: str
     oid: str
     remote: str
     why: str
+    is_rotten: bool
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The commands that help."""
+        fsck = f"mlx remote fsck {self.remote} --data --repair"
+        afar = "mlx push" if self.why == NOT_THERE else fsck
+        return ("mlx fsck --data --repair", afar) if self.is_rotten else (afar,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +162,19 @@ class _Drop:
         """Look, prove, note, remove: in this order, so that a kill leaves nothing half done."""
         repo, root = self._repo, self._repo.store.root
         leaving = leavings(repo, self._parts)  # refuses before anything is read from afar
-        found = self._find()
-        staying = Staying(repo, self._parts)
+        found = self._find(leaving)
+        staying = Staying(repo, self._parts, leaving)
         live: set[bytes] = set()
         staying.mark(live)
         here = {key for key in found.sizes if repo.store.has("blob", oid_in(key))}
         found.doomed, found.shared = here - live, here & live
-        lone = {key for item in leaving for key in item.files.values()} - here
-        unproven = self._prove(found, found.doomed | lone, dry_run=dry_run)
+        # Of what the store keeps or never had, the file in the workspace may be the only good copy.
+        seen = _keys(leaving)
+        others = seen - found.doomed
+        rotten = set() if dry_run else self._rotten(found, others & here)
+        keys = found.doomed | (others - here) | rotten
+        unproven = self._prove(found, keys, rotten, dry_run=dry_run)
+        kept = set(unproven)
         found.doomed -= unproven.keys()
         # A lease of our own would keep what was looked at.
         repo.store.close()
@@ -165,14 +182,15 @@ class _Drop:
         freed = steps.garbage
         if not dry_run:
             leaving = leavings(repo, self._parts)  # proving took its time
-            self._leave(leaving, unproven.keys())
+            kept |= _keys(leaving) - seen
+            self._leave(leaving, kept)
             repo.store.close()
             freed = store_drop.remove(root, steps, found.doomed, lambda: staying.mark(live))
             repo.store.refresh()
         return Dropped(
             paths=tuple(dict.fromkeys(item.full for item in self._parts)),
             versions=len({(item.path, item.entry.oid) for item in self._parts}),
-            files=sum(key not in unproven for item in leaving for key in item.files.values()),
+            files=sum(key_of(e) not in kept for item in leaving for e in item.files.values()),
             freed=freed,
             shared=found.amount(found.shared),
             busy=steps.young,
@@ -183,22 +201,31 @@ class _Drop:
             applied=not dry_run,
         )
 
-    def _find(self) -> _Found:
+    def _find(self, leaving: list[Leaving]) -> _Found:
         """Collect the files of all parts, each with the remote that has to have it."""
         found = _Found()
+        here = {item.part: item.files for item in leaving}
         for name, items in self._by_remote.items():
             for item in items:
                 below: dict[bytes, tuple[int, str]] = {}
                 with suppress(ObjectMissing):  # its listing was never fetched: it is not here
                     if part := item.part(self._repo.store.tree):
                         store_drop.files_below(self._repo.store, part, item.full, below)
+                for name_here, entry in here.get(item, {}).items():  # its listing may not be stored
+                    below.setdefault(key_of(entry), (entry.size, name_here))
                 for key, (size, path) in below.items():
                     if key not in found.sizes:
                         found.sizes[key], found.paths[key] = size, path
                         found.remotes[key] = name
         return found
 
-    def _prove(self, found: _Found, keys: set[bytes], *, dry_run: bool) -> dict[bytes, Unproven]:
+    def _rotten(self, found: _Found, keys: set[bytes]) -> set[bytes]:
+        """Return those that the store has, and no copy of them is right."""
+        return bad_here(self._repo.store, {key: found.sizes[key] for key in keys}, self._progress)
+
+    def _prove(
+        self, found: _Found, keys: set[bytes], rotten: set[bytes], *, dry_run: bool
+    ) -> dict[bytes, Unproven]:
         """Return what its remote does not have; a dry run believes the indexes."""
         wrong: dict[bytes, Unproven] = {}
         for name in self._by_remote:
@@ -216,23 +243,27 @@ class _Drop:
                 read = bad_copies(remote, known, there, jobs=jobs, progress=self._progress)
                 bad |= dict.fromkeys(read, OTHER_BYTES)
             for key in sorted(bad, key=lambda key: found.paths[key]):
-                wrong[key] = Unproven(found.paths[key], oid_in(key), name, bad[key])
+                wrong[key] = Unproven(found.paths[key], oid_in(key), name, bad[key], key in rotten)
         return wrong
 
-    def _leave(self, leaving: list[Leaving], unproven: Collection[bytes]) -> None:
+    def _leave(self, leaving: list[Leaving], kept: Collection[bytes]) -> None:
         """Empty the workspace: what is noted as absent first is never taken for deleted."""
-        repo, kept = self._repo, frozenset(unproven)
+        repo = self._repo
         mark_partial(repo.store.root)
         note_left(repo, leaving, kept)
         note_dropped(repo.worktree_file(FILE), {item.full: item.entry.oid for item in leaving})
         files.failpoint("drop.noted")
         workspace = repo.workspace(self._progress)
-        gone = [path for item in leaving for path, key in item.files.items() if key not in kept]
+        gone = [path for item in leaving for path, e in item.files.items() if key_of(e) not in kept]
         self._progress.start("removing from the workspace", len(gone))
         workspace.remove(gone)
         workspace.remove_folders([path for item in leaving for path in item.folders])
         self._progress.done()
         files.failpoint("drop.cleared")
+
+
+def _keys(leaving: list[Leaving]) -> set[bytes]:
+    return {key for item in leaving for key in item.keys}
 
 
 def _has_room(root: str) -> bool:

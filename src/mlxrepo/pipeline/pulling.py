@@ -54,7 +54,7 @@ class PullingJudge(Judge):
 
     @cached_property
     def _results(self) -> RemoteResults:
-        return RemoteResults(self.repo, self._supply.remote)
+        return RemoteResults(self.repo, self._supply)
 
     def decide(self, stage: Stage) -> Decision:
         """Resolve a stage's inputs and decide about it; what is to be restored is in the store.

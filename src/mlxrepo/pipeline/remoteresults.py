@@ -1,7 +1,7 @@
 """Results of stages that others made, on a remote: which of them are believed, and why not others.
 
 An entry counts when its bytes are what its name says, the action in it has the key under which it
-lies, its outs are those of the stage, and `mlx.trust` names who made it.
+lies, its outs are those of the stage and as large as it says, and `mlx.trust` names who made it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from mlxrepo.hashing import ACTION_CONTEXT, Oid, is_oid, keyed_oid
 from mlxrepo.paths import display
 from mlxrepo.pipeline.action import Action
 from mlxrepo.pipeline.actioncache import Result, load, result_of
+from mlxrepo.pipeline.supply import Supply
 from mlxrepo.repo.repo import Repo
-from mlxrepo.store.remote import Remote
 from mlxrepo.store.remoteactions import RemoteActions
 from mlxrepo.store.tree import SIZE_MAX, Entry
 
@@ -30,11 +30,12 @@ class Found(NamedTuple):
 
 
 class RemoteResults:
-    """The results on one remote; each key is asked for once."""
+    """The results on the chosen remote of a supply; each key is asked for once."""
 
-    def __init__(self, repo: Repo, remote: Remote):
-        self._remote = remote
-        self._actions = RemoteActions(remote)
+    def __init__(self, repo: Repo, supply: Supply):
+        self._supply = supply
+        self._remote = supply.remote
+        self._actions = RemoteActions(supply.remote)
         self._trust = trusted(repo)
         self._found: dict[Oid, Found] = {}
 
@@ -55,14 +56,17 @@ class RemoteResults:
             value = load(data, name)
             result = result_of(value) if value else None
             which = f"a result on the remote {self._remote.name}"
+            bad = f"{which} is damaged, and not taken: actions/{action.key}/{name}"
             if value is None or result is None or not _is_of(value, result, action):
-                notes.append(f"{which} is damaged, and not taken: actions/{action.key}/{name}")
-                continue
-            good.append(f"{action.key}/{name}")
-            if not self._trust.allows(result.made):
+                notes.append(bad)
+            elif not self._trust.allows(result.made):
+                good.append(f"{action.key}/{name}")
                 notes.append(f"{which} is by {who(result.made)}, whom mlx.trust does not name")
-                continue
-            results.append(result._replace(remote=self._remote.name))
+            elif not all(self._supply.is_counted_right(o.entry, o.path) for o in result.outs):
+                notes.append(bad)
+            else:
+                good.append(f"{action.key}/{name}")
+                results.append(result._replace(remote=self._remote.name))
         self._actions.note(good)
         return Found(tuple(results), tuple(notes))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import NamedTuple
 
@@ -91,6 +93,58 @@ class Supply:
         whole = not (work.done.missing or work.done.damaged)
         return whole and all(map(source.known.has, work.lacking))
 
+    def is_counted_right(self, entry: Entry, path: str) -> bool:
+        """Say whether an entry's size and number of files are right; what is nowhere cannot tell.
+
+        Raises:
+            EnvironmentFailed: when a remote cannot be asked.
+        """
+        if entry.kind != "tree":
+            return entry.files == 1 and self._sizes(entry) <= {entry.size}
+        self._bring_listing(entry, path)
+        if not self._has_listing(entry):
+            return True
+        below = self._repo.store.tree(entry.oid).values()
+        size, files = sum(child.size for child in below), sum(child.files for child in below)
+        return (entry.size, entry.files) == (size, files)
+
+    def _sizes(self, entry: Entry) -> set[int]:
+        """Return the size of a file as indexes tell it, or else the store."""
+        spots = (source.known.find(key_of(entry)) for source in self._sources)
+        if sizes := {spot.size for spot in spots if spot}:
+            return sizes
+        store = self._repo.store
+        with suppress(FileNotFoundError):
+            return {os.stat(store.path("blob", entry.oid)).st_size}
+        found = store.packs.find("blob", entry.oid)
+        return {found[1].size} if found else set()
+
+    def _bring_listing(self, entry: Entry, path: str) -> None:
+        """Get the listing of a folder into the store; one that does not come is noted as lost."""
+        sources = [source for source in self._sources if source.known.has(key_of(entry))]
+        bad = 0
+        for source in sources:
+            if self._has_listing(entry):
+                return
+            work = self._work(source, files=False)
+            with _without_packs(work):
+                work.listing(entry, path)
+            bad += len(work.done.damaged)
+        if sources and not self._has_listing(entry):
+            self._lose(entry, bad)
+
+    def _has_listing(self, entry: Entry) -> bool:
+        """Say whether all nodes of a listing are in the store."""
+        try:
+            self._repo.store.tree(entry.oid)
+        except ObjectMissing:
+            return False
+        return True
+
+    def _lose(self, entry: Entry, bad: int) -> None:
+        what = "damaged on" if bad else "missing on"
+        self._lost[entry.oid] = f"{what} the remote {' or '.join(self._names)}"
+
     def bring(self, wanted: Iterable[Wanted]) -> list[Wanted]:
         """Get entries into the store; return those that did not come.
 
@@ -111,8 +165,7 @@ class Supply:
             if not lacking:
                 break
         for item in lacking:
-            what = "damaged on" if bad else "missing on"
-            self._lost[item.entry.oid] = f"{what} the remote {' or '.join(self._names)}"
+            self._lose(item.entry, bad)
         return lacking
 
     def list(self, wanted: Iterable[Wanted]) -> None:
@@ -122,16 +175,17 @@ class Supply:
             self._fetch(source, lacking, files=False)
 
     def _fetch(self, source: Source, wanted: Iterable[Wanted], *, files: bool) -> Fetch:
+        work = self._work(source, files=files)
+        with _without_packs(work):
+            work.get((item.entry, item.below, item.path) for item in wanted)
+        return work
+
+    def _work(self, source: Source, *, files: bool) -> Fetch:
         remote, known = source
-        work = Fetch(
+        return Fetch(
             self._repo.store, remote, known,
             jobs=remote.door.jobs, progress=self._progress if files else SILENT, files=files,
         )  # fmt: skip
-        try:
-            work.get((item.entry, item.below, item.path) for item in wanted)
-        except PackMissing as error:
-            work.done.missing[NOT_THERE] = error.message
-        return work
 
     def _is_here(self, item: Wanted) -> bool:
         try:
@@ -150,3 +204,12 @@ class Supply:
         except ObjectMissing:
             return False
         return True
+
+
+@contextmanager
+def _without_packs(work: Fetch) -> Iterator[None]:
+    """Let a fetch end at a pack that is missing, and note it."""
+    try:
+        yield
+    except PackMissing as error:
+        work.done.missing[NOT_THERE] = error.message

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
 from mlxrepo.errors import Damaged, InputError, ObjectMissing
 from mlxrepo.hashing import Oid
-from mlxrepo.paths import RepoPath, is_inside
+from mlxrepo.paths import RepoPath, is_inside, join
 from mlxrepo.repo.git import Git
 from mlxrepo.repo.history import index_locks, lock_changes
+from mlxrepo.repo.leaving import Leaving
 from mlxrepo.repo.lockrows import Row, RowReader
 from mlxrepo.repo.registered import registered
 from mlxrepo.repo.repo import Repo
@@ -19,6 +21,7 @@ from mlxrepo.repo.targets import parse_target
 from mlxrepo.repo.wanted import BLOBS_AT_ONCE, Scope, Wanted, recorded
 from mlxrepo.store.lease import held
 from mlxrepo.store.reach import key_of, mark
+from mlxrepo.store.tree import Entry
 
 Version = tuple[RepoPath, Oid]
 
@@ -131,10 +134,16 @@ def _touch(one: RepoPath, other: RepoPath) -> bool:
 
 
 class Staying:
-    """What has to stay when some parts are dropped, and everything else does."""
+    """What has to stay when some parts are dropped, and everything else does.
 
-    def __init__(self, repo: Repo, parts: Iterable[Wanted]):
+    What is placed in this worktree stays but for the files that are `leaving` it.
+    """
+
+    def __init__(self, repo: Repo, parts: Iterable[Wanted], leaving: Iterable[Leaving]):
         self._repo = repo
+        self._leaving: dict[RepoPath, set[RepoPath]] = defaultdict(set)
+        for found in leaving:
+            self._leaving[found.part.path].update(found.files)
         self._gone: dict[Version, set[str]] = defaultdict(set)
         for item in parts:
             self._gone[item.path, item.entry.oid].add(item.below)
@@ -151,21 +160,34 @@ class Staying:
         store = self._repo.store
         store.refresh()
         keys = {key for lease in held(store.root) for key in lease.keys}
-        for root in roots(self._repo):
-            keys.update(self._needed(root))
         keys.update(key_of(root.entry) for root in self._elsewhere())
         try:
+            for root in roots(self._repo):
+                keys.update(self._needed(root))
             return mark(store, keys, live)[0]
         except Damaged as error:
             raise Damaged(error.message, hint="mlx fsck --repair, then again") from None
 
     def _needed(self, root: Root) -> Iterator[bytes]:
         """Yield what a root needs beside what is dropped of it."""
+        if root.where == "placed" and root.path in self._leaving:
+            yield from self._staying(root.path, root.entry, self._leaving[root.path])
+            return
         gone = self._gone.get((root.path, root.entry.oid))
-        if gone is None:
+        if gone is None or root.where == "placed":
             yield key_of(root.entry)
         elif "" not in gone:
             yield from self._beside(root, gone)
+
+    def _staying(self, path: RepoPath, entry: Entry, leaving: set[RepoPath]) -> Iterator[bytes]:
+        """Yield the files of a placed entry that do not leave."""
+        if entry.kind != "tree":
+            if path not in leaving:
+                yield key_of(entry)
+            return
+        with suppress(ObjectMissing):
+            for name, child in self._repo.store.tree(entry.oid).items():
+                yield from self._staying(join(path, name), child, leaving)
 
     def _beside(self, root: Root, gone: set[str]) -> Iterator[bytes]:
         queue = [(root.entry, gone)]

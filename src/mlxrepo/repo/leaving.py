@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from mlxrepo.errors import InputError, ObjectMissing, Refused
@@ -14,20 +15,25 @@ from mlxrepo.store.compare import changes, presence, same
 from mlxrepo.store.reach import key_of
 from mlxrepo.store.snapshot import Scan
 from mlxrepo.store.subtree import find, replace
-from mlxrepo.store.tree import Entry, PutTree, ReadTree, Tree, write_tree
+from mlxrepo.store.tree import Entry, PutTree, ReadTree, write_tree
 
 
 class Leaving(NamedTuple):
     """A part of what is recorded, `entry` at `full`, that leaves the workspace.
 
-    `files` are those that are here as they are recorded, with their keys.
+    `files` are those that are here as they are recorded.
     """
 
     part: Wanted
     full: RepoPath
     entry: Entry
-    files: dict[RepoPath, bytes]
+    files: dict[RepoPath, Entry]
     folders: tuple[RepoPath, ...]
+
+    @property
+    def keys(self) -> set[bytes]:
+        """The keys of the files."""
+        return set(map(key_of, self.files.values()))
 
 
 def leavings(repo: Repo, parts: Iterable[Wanted]) -> list[Leaving]:
@@ -61,14 +67,14 @@ def _leaving(repo: Repo, scan: Scan, placed: Placed, item: Wanted) -> Leaving | 
             f"{display(join(full, lost[0]))} is not as it is recorded{more}: nothing was dropped",
             hint=f"mlx status {repo.place.word(full)}, then mlx add or mlx checkout",
         )
-    files: dict[RepoPath, bytes] = {}
+    files: dict[RepoPath, Entry] = {}
     folders: list[RepoPath] = []
     if here is not None:
         for path, alike in _alike(scan.tree, here, entry, full):
             if alike.kind == "tree":
                 folders.append(path)
             else:
-                files[path] = key_of(alike)
+                files[path] = alike
     return Leaving(item, full, entry, files, tuple(folders))
 
 
@@ -92,8 +98,12 @@ def note_left(repo: Repo, leaving: Iterable[Leaving], kept: Collection[bytes]) -
     now = repo.placed
     with repo.store.batch() as batch:
         for item in leaving:
-            stays = set(item.files.values()).intersection(kept)
-            left = _only(read, batch.put_tree, item.entry, stays) if stays else None
+            stays = {
+                path[len(item.full) + 1 :]: entry
+                for path, entry in item.files.items()
+                if key_of(entry) in kept
+            }
+            left = _folder(batch.put_tree, stays)
             top, path = now.get(item.part.path), item.part.path
             entry = replace(read, batch.put_tree, top, item.part.below, left)
             if entry is None:
@@ -111,13 +121,13 @@ def note_left(repo: Repo, leaving: Iterable[Leaving], kept: Collection[bytes]) -
     repo.update_placed(change)
 
 
-def _only(read: ReadTree, put: PutTree, entry: Entry, keys: Collection[bytes]) -> Entry | None:
-    """Return an entry without the files that have other keys; None when none is left."""
-    if entry.kind != "tree":
-        return entry if key_of(entry) in keys else None
-    tree: Tree = {}
-    for name, child in read(entry.oid).items():
-        left = _only(read, put, child, keys)
-        if left is not None:
-            tree[name] = left
+def _folder(put: PutTree, files: Mapping[str, Entry]) -> Entry | None:
+    """Return the entry of files by their paths below it ("" is itself); None when there is none."""
+    if "" in files:
+        return files[""]
+    inside: dict[str, dict[str, Entry]] = defaultdict(dict)
+    for path, entry in files.items():
+        name, _, below = path.partition("/")
+        inside[name][below] = entry
+    tree = {name: found for name, some in inside.items() if (found := _folder(put, some))}
     return write_tree(tree, put) if tree else None

@@ -118,6 +118,16 @@ class Fetch:
             self._blobs(batch)
         return self.done
 
+    def listing(self, entry: Entry, path: str) -> Fetched:
+        """Fetch the listing of one folder, and nothing that it names.
+
+        Raises:
+            EnvironmentFailed: when the remote cannot be asked; what arrived stays.
+        """
+        with self._store.batch() as batch:
+            self._nodes(batch, entry.oid, path)
+        return self.done
+
     # folders
 
     def _descend(self, batch: Batch, entry: Entry, below: str, path: str) -> Entry | None:
