@@ -95,6 +95,8 @@ def test_settings_override_by_name_and_old_commits_use_todays_remotes(
     [
         "s3://key:hush-hush@bucket/x", "sftp://me:hush-hush@host/x",
         "https://host/x?X-Amz-Signature=hush-hush", "https://host/x?access_token=hush-hush",
+        "sftp://me:hush hush@host/x", "s3://key:hush/hush@bucket/x", "https://host/x?sas=hush-hush",
+        "s3://key:12/hush@bucket/x", "sftp://me:pa@ss-hush@host:22/x",
     ],
 )  # fmt: skip
 def test_a_secret_in_a_url_is_refused_everywhere_and_never_shown(
@@ -110,6 +112,24 @@ def test_a_secret_in_a_url_is_refused_everywhere_and_never_shown(
     project.write("mlx.yaml", "remotes: {}\n")
     project.git("config", "mlx.remote.origin.url", url)
     assert "hush" not in fails(project, 2, "push")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sftp://tester@host.example.org/p", "sftp://tester@host.example.org/p"),
+        ("abfs://container@account.example.org/p", "abfs://container@account.example.org/p"),
+        ("sftp://me@host.example.org:2222/a@v1", "sftp://me@host.example.org:2222/a@v1"),
+        ("s3://bucket/p@v1:x", "s3://bucket/p@v1:x"),
+        ("https://a-token@host.example.org/p", "https://***@host.example.org/p"),
+    ],
+)
+def test_the_name_of_a_user_or_a_container_is_no_secret(
+    project: Project, url: str, shown: str
+) -> None:
+    project.git("config", "mlx.remote.origin.url", url)
+    (found,) = json.loads(ok(project, "--json", "remote", "list"))["remotes"]
+    assert found["url"] == shown
 
 
 def test_what_only_this_machine_reaches_is_refused_in_mlx_yaml(project: Project) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from mlxrepo.errors import CannotDecide, InputError, Where
 from mlxrepo.nearest import nearest
@@ -16,13 +15,11 @@ from mlxrepo.repo.grammar import check_name
 from mlxrepo.repo.layout import PROJECT_FILE, REMOTES_FOLDER
 from mlxrepo.repo.repo import Repo
 from mlxrepo.store.opening import open_door
-from mlxrepo.store.refusals import redacted
+from mlxrepo.store.refusals import has_password, shown_url
 from mlxrepo.store.remote import Remote
 
 OPTIONS = ("endpoint", "region", "profile", "anonymous", "timeout")
 GIT, YAML = "git config", PROJECT_FILE
-
-_SECRET = re.compile(r"(?i)secret|token|passw|signature|sig$|credential|(api|access|account).?key")
 
 
 class RemoteSpec(NamedTuple):
@@ -36,7 +33,7 @@ class RemoteSpec(NamedTuple):
     @property
     def shown(self) -> str:
         """Its URL as it may be printed."""
-        return redacted(self.url)
+        return shown_url(self.url)
 
 
 def specs(repo: Repo) -> dict[str, RemoteSpec]:
@@ -190,7 +187,7 @@ def check_shareable(keys: Mapping[str, str], where: Where | None) -> None:
     check_no_secret(keys, where)
     if is_local(keys):
         raise InputError(
-            f'"{redacted(keys.get("endpoint") or keys["url"])}" is only there for this machine',
+            f'"{shown_url(keys.get("endpoint") or keys["url"])}" is only there for this machine',
             hint="take it out and let git's settings keep it: mlx remote add NAME URL",
             where=where,
         )
@@ -203,14 +200,22 @@ def check_no_secret(keys: Mapping[str, str], where: Where | None) -> None:
         InputError: when one does; the message does not show it.
     """
     for key in ("url", "endpoint"):
-        parts = urlsplit(keys.get(key, ""))
-        named = (name for name, _ in parse_qsl(parts.query, keep_blank_values=True))
-        if ":" in parts.netloc.rpartition("@")[0] or any(map(_SECRET.search, named)):
+        if holds_secret(keys.get(key, "")):
             raise InputError(
-                f"the {key} {redacted(keys[key])} holds a secret",
+                f"the {key} {shown_url(keys[key])} holds a secret",
                 hint="secrets belong into the environment, or where your cloud keeps them",
                 where=where,
             )
+
+
+def holds_secret(url: str) -> bool:
+    """Say whether a URL holds a password, or a query: nothing but secrets stands there."""
+    return "://" in url and ("?" in url or has_password(url))
+
+
+def is_public(setting: str, value: str) -> bool:
+    """Say whether the value of a setting such as `remote.NAME.url` is none that is kept secret."""
+    return setting.rpartition(".")[2] in ("url", *OPTIONS) and not holds_secret(value)
 
 
 def check_new(name: str, keys: Mapping[str, str]) -> None:
