@@ -115,6 +115,41 @@ def test_a_secret_in_a_url_is_refused_everywhere_and_never_shown(
 
 
 @pytest.mark.parametrize(
+    ("key", "value"),
+    [("url", "s3://u:hunter2@b/p"), ("endpoint", "http://u:hunter2@h"), ("secret", "hunter2")],
+)
+def test_a_remote_with_a_fault_stands_in_nobodys_way_and_can_be_removed(
+    project: Project, tmp_path: Path, key: str, value: str
+) -> None:
+    project.write("data.txt")
+    project.do(add, ["data.txt"])
+    ok(project, "remote", "add", "origin", str(tmp_path / "r"))
+    project.git("config", "mlx.remote.sec.url", "s3://b/p")
+    project.git("config", f"mlx.remote.sec.{key}", value)
+    ok(project, "push", "-r", "origin")
+    said = fails(project, 2, "push", "-r", "sec")
+    assert f"mlx.remote.sec.{key}" in said
+    assert "mlx remote rm sec" in said or "--unset mlx.remote.sec.secret" in said
+    listed = project.mlx("remote", "list")
+    assert (listed.returncode, "mlx.remote.sec" in listed.stderr) == (0, True)
+    removed = ok(project, "remote", "rm", "sec")
+    assert "hunter2" not in said + listed.stdout + listed.stderr + removed
+    assert project.git("config", "--get-regexp", "sec", check=False) == ""
+    ok(project, "push")
+
+
+def test_a_path_in_mlx_yaml_stands_in_nobodys_way_and_can_be_removed(
+    project: Project, tmp_path: Path
+) -> None:
+    ok(project, "remote", "add", "origin", str(tmp_path / "r"))
+    project.write("mlx.yaml", "remotes:\n  disk:\n    url: /mnt/data\n")
+    ok(project, "push", "-r", "origin")
+    assert "mlx.yaml:2:" in fails(project, 2, "push", "-r", "disk")
+    ok(project, "remote", "rm", "disk")
+    assert "/mnt" not in project.read("mlx.yaml")
+
+
+@pytest.mark.parametrize(
     ("url", "shown"),
     [
         ("sftp://tester@host.example.org/p", "sftp://tester@host.example.org/p"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mlxrepo.cli import remotecare, units
-from mlxrepo.cli.console import emit_json, out, say
+from mlxrepo.cli.console import emit_json, out, say, warn
 from mlxrepo.cli.options import Group
 from mlxrepo.cli.screen import Screen
 from mlxrepo.cli.tables import table
@@ -98,6 +98,10 @@ def list_(screen: Screen) -> None:
         return
     for line in (_row(item.spec, item.is_default) for item in found):
         out(line)
+    for fault in (item.spec.fault for item in found):
+        if fault:
+            warn(screen, str(fault))
+            say(screen, f"hint: {fault.hint}")
     if not found:
         say(screen, "there is no remote yet: mlx remote add origin URL")
 

@@ -18,6 +18,7 @@ from mlxrepo.repo.remotes import (
     chosen,
     default_name,
     is_local,
+    named,
     opened,
     specs,
 )
@@ -85,7 +86,7 @@ def remove_remote(repo: Repo, name: str) -> RemoteSpec:
     Raises:
         InputError: when there is none of that name.
     """
-    spec = chosen(repo, name)
+    spec = named(repo, name)
     section = f"mlx.remote.{spec.name}"
     repo.git.run("config", "--local", "--remove-section", section, accept=(0, 1, 128))
     if repo.settings.get("remote") == spec.name:

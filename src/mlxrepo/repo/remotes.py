@@ -23,12 +23,16 @@ GIT, YAML = "git config", PROJECT_FILE
 
 
 class RemoteSpec(NamedTuple):
-    """A remote as it is configured; `source` says where its URL stands."""
+    """A remote as it is configured; `source` says where its URL stands.
+
+    One with a `fault` can be listed and forgotten, and nothing else.
+    """
 
     name: str
     url: str
     options: Mapping[str, str]
     source: str
+    fault: InputError | None = None
 
     @property
     def shown(self) -> str:
@@ -37,32 +41,58 @@ class RemoteSpec(NamedTuple):
 
 
 def specs(repo: Repo) -> dict[str, RemoteSpec]:
-    """Return every remote by name, sorted.
+    """Return every remote by name, sorted; what is wrong with one is its `fault`.
 
     Raises:
-        InputError: for a secret, an option that there is not, or one of mlx.yaml that only this
-            machine could reach.
+        InputError: when remotes stand in the mlx.yaml of a folder.
     """
     keys: dict[str, dict[str, str]] = {}
     sources: dict[str, str] = {}
+    faults: dict[str, InputError] = {}
     for name, given, where in _declared(repo):
-        check_shareable(given, where)
+        try:
+            check_shareable(given, where)
+        except InputError as error:
+            faults[name] = error
         keys[name], sources[name] = dict(given), YAML
     for name, key, value in _configured(repo):
         keys.setdefault(name, {})[key] = value
         if key == "url":
             sources[name] = GIT
+        fault = _fault_of_setting(name, key, value)
+        if fault:
+            faults.setdefault(name, fault)
     found = {}
     for name in sorted(keys):
-        options = keys[name]
-        check_no_secret(options, None)
-        url = options.pop("url", "")
+        url = keys[name].get("url", "")
         if not url:
-            raise InputError(
-                f'the remote "{name}" has no URL', hint=f"git config mlx.remote.{name}.url URL"
-            )
-        found[name] = RemoteSpec(name, url, options, sources[name])
+            faults.setdefault(name, _without_url(name))
+        options = {key: value for key, value in keys[name].items() if key in OPTIONS}
+        found[name] = RemoteSpec(name, url, options, sources.get(name, GIT), faults.get(name))
     return found
+
+
+def _without_url(name: str) -> InputError:
+    return InputError(
+        f'the remote "{name}" has no URL', hint=f"git config mlx.remote.{name}.url URL"
+    )
+
+
+def _fault_of_setting(name: str, key: str, value: str) -> InputError | None:
+    setting = f"mlx.remote.{name}.{key}"
+    if key not in ("url", *OPTIONS):
+        return InputError(
+            f"the setting {setting} is none of mlx",
+            hint=f"a remote has url, {', '.join(OPTIONS)}; secrets belong into the "
+            f"environment: git config --unset {setting}",
+        )
+    if is_public(key, value):
+        return None
+    return InputError(
+        f"the setting {setting} holds a secret: {shown_url(value)}",
+        hint=f"mlx remote rm {name}, and add it without; secrets belong into the environment, or "
+        "where your cloud keeps them",
+    )
 
 
 def _declared(repo: Repo) -> list[tuple[str, dict[str, str], Where]]:
@@ -87,12 +117,6 @@ def _configured(repo: Repo) -> list[tuple[str, str, str]]:
     for setting in repo.settings.names():
         if setting.startswith("remote.") and setting.count(".") > 1:
             name, _, key = setting[7:].rpartition(".")
-            if key not in ("url", *OPTIONS):
-                raise InputError(
-                    f"the setting mlx.{setting} is none of mlx",
-                    hint=f"a remote has url, {', '.join(OPTIONS)}; secrets belong into the "
-                    f"environment: git config --unset mlx.{setting}",
-                )
             found.append((name, key, repo.settings.get(setting)))
     return found
 
@@ -101,8 +125,21 @@ def chosen(repo: Repo, name: str | None = None) -> RemoteSpec:
     """Return the remote called `name`, or the default one.
 
     Raises:
-        InputError: when there is none of that name.
+        InputError: when there is none of that name, for a secret in it, an option that there is
+            not, or one of mlx.yaml that only this machine could reach.
         CannotDecide: when there is no remote, or several and none is the default.
+    """
+    spec = named(repo, name)
+    if spec.fault:
+        raise spec.fault
+    return spec
+
+
+def named(repo: Repo, name: str | None) -> RemoteSpec:
+    """Return the remote that `chosen` does, whatever is wrong with it.
+
+    Raises:
+        InputError, CannotDecide: as `chosen`, for the name.
     """
     known = specs(repo)
     name = name or default_name(repo, known)
@@ -140,8 +177,10 @@ def opened(repo: Repo, spec: RemoteSpec) -> Remote:
     """Open a remote.
 
     Raises:
-        InputError: when nothing here speaks its protocol.
+        InputError: when something is wrong with it, or nothing here speaks its protocol.
     """
+    if spec.fault:
+        raise spec.fault
     url = spec.url
     if "://" not in url:
         url = os.path.expanduser(url)
