@@ -48,6 +48,31 @@ def test_what_is_pushed_is_not_named_any_more(filled: Project, spot: Spot) -> No
     assert lacking(filled) == {"model.bin": 2}  # of HEAD, and of the workspace
 
 
+@pytest.mark.parametrize(
+    "words", [("push",), ("push", "--rev", "HEAD"), ("status", "--unpushed"), ("fetch",)]
+)
+def test_a_typo_below_a_tracked_folder_is_not_called_pushed(
+    filled: Project, folder: Spot, words: tuple[str, ...]
+) -> None:
+    folder.configure(filled)
+    filled.do(push)
+    done = filled.mlx(*words, "data/0001.tx")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "data/0001.tx is not recorded in data" in done.stderr
+
+
+def test_a_path_of_an_older_commit_is_found_among_all_branches(
+    filled: Project, folder: Spot
+) -> None:
+    folder.configure(filled)
+    filled.git("branch", "old")
+    filled.path("data/0001.txt").unlink()
+    filled.do(add, ["data"])
+    filled.commit()
+    done = filled.mlx("push", "--all-branches", "data/0001.txt")
+    assert (done.returncode, done.stdout[:6]) == (0, "sent 3"), done.stderr
+
+
 def test_a_script_learns_it_from_the_exit_code(filled: Project, folder: Spot) -> None:
     folder.configure(filled)
     done = filled.mlx("status", "--unpushed", "--exit-code")

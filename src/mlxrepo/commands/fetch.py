@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.remotes import chosen, opened
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.wanted import Scope, Wanted, by_remote, recorded
+from mlxrepo.repo.wanted import Scope, Wanted, by_remote, check_recorded, recorded
 from mlxrepo.store.fetch import Fetch
 from mlxrepo.store.remoteindex import damaged_index
 from mlxrepo.store.survey import oid_in
@@ -61,6 +61,7 @@ def fetch(
         lacking = [item for item in mine if item.below or not repo.store.is_whole(item.entry)]
         if lacking or not done:
             done.append(_from(repo, name, lacking, jobs, dry_run, progress))
+    check_recorded(repo, wanted)  # now that the listings are here
     return done
 
 

@@ -14,7 +14,7 @@ from mlxrepo.repo.identity import identity
 from mlxrepo.repo.layout import ACTIONS_FOLDER
 from mlxrepo.repo.remotes import chosen, opened
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.wanted import Scope, Wanted, by_remote, history, recorded, split
+from mlxrepo.repo.wanted import Scope, Wanted, by_remote, check_recorded, history, recorded, split
 from mlxrepo.store.crossing import was_undone
 from mlxrepo.store.proof import bad_copies
 from mlxrepo.store.push import Sent, send, with_sent
@@ -77,6 +77,7 @@ def push(
     scope = scope or Scope()
     keys: set[str] = set()
     wanted = recorded(repo, targets, scope, keys) if targets else history(repo, scope, keys)
+    check_recorded(repo, wanted)
     if repo.settings.choice("pushactions", ("true", "false")) == "false":
         keys.clear()
     done: list[Pushed] = []

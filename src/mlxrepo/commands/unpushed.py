@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mlxrepo.paths import RepoPath
 from mlxrepo.repo.remotes import chosen, opened
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.wanted import Scope, Wanted, by_remote, history, recorded
+from mlxrepo.repo.wanted import Scope, Wanted, by_remote, check_recorded, history, recorded
 from mlxrepo.store.gc import NOTHING, Amount
 from mlxrepo.store.survey import Survey, oid_in
 
@@ -43,6 +43,7 @@ def unpushed(
         EnvironmentFailed: when one cannot be asked.
     """
     wanted = recorded(repo, targets, Scope()) if targets else history(repo, Scope())
+    check_recorded(repo, wanted)
     shares = by_remote(repo, wanted, remote)
     return [_lacking(repo, name, mine) for name, mine in shares.items()]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from mlxrepo.errors import InputError
-from mlxrepo.paths import RepoPath, join
+from mlxrepo.errors import InputError, ObjectMissing
+from mlxrepo.paths import RepoPath, display, join
 from mlxrepo.repo.declared import Declared
 from mlxrepo.repo.history import changes_from
 from mlxrepo.repo.lockrows import RowReader
@@ -80,6 +80,34 @@ def recorded(
     if missed and not found:
         raise missed
     return list(found)
+
+
+def check_recorded(repo: Repo, wanted: Iterable[Wanted]) -> None:
+    """Check that there is something at every path below what is tracked, at one revision at least.
+
+    Raises:
+        InputError: naming the first where there is nothing.
+    """
+    absent: dict[RepoPath, RepoPath] = {}
+    found: set[RepoPath] = set()
+    for item in wanted:
+        if item.below and _is_absent(repo, item):
+            absent.setdefault(item.full, item.path)
+        else:
+            found.add(item.full)
+    for full, path in absent.items():
+        if full not in found:
+            raise InputError(
+                f"{display(full)} is not recorded in {display(path)}",
+                hint=f"mlx ls {repo.place.word(path)}",
+            )
+
+
+def _is_absent(repo: Repo, item: Wanted) -> bool:
+    try:
+        return item.part(repo.store.tree) is None
+    except ObjectMissing:
+        return False  # its listing was never fetched: nobody knows here
 
 
 def _views(repo: Repo, scope: Scope) -> Iterator[tuple[Callable[[], Declared], Observed]]:
