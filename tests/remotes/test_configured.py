@@ -226,7 +226,7 @@ def test_the_story_on_the_screen(project: Project, tmp_path: Path) -> None:
     assert ok(clone, "pull").endswith("29 files written\n")
     document = json.loads(ok(clone, "--json", "pull"))
     assert document["remotes"][0]["fetched"]["objects"] == 0
-    assert document["workspace"] == {"files": 0, "removed": [], "missing": 0}
+    assert document["workspace"] == {"files": 0, "removed": [], "missing": [], "away": []}
     document = json.loads(ok(clone, "--json", "push"))
     assert document["remotes"][0]["sent"] == {"objects": 0, "bytes": 0, "stored": 0}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from places import Spot
 from sandbox import Project
+from test_sharing import clone
 
 from mlxrepo.commands.add import add
 from mlxrepo.commands.push import push
@@ -129,6 +130,33 @@ def test_outs_that_stay_here_do_not_count(project: Project, tmp_path: Path) -> N
     }
     project.do(push)
     assert [item.paths for item in project.do(unpushed)] == [(), ()]
+
+
+def test_an_out_that_stays_here_is_said_to_and_a_clone_is_told_who_makes_it(
+    project: Project, tmp_path: Path, folder: Spot
+) -> None:
+    folder.configure(project)
+    project.write(
+        "mlx.yaml",
+        "stages:\n  last:\n    cmd: echo a > a.txt; echo b > b.txt\n"
+        "    outs: [a.txt, {b.txt: {push: false}}]\n",
+    )
+    assert project.mlx("repro").returncode == 0
+    project.commit()
+    for words in (("push", "b.txt"), ("status", "--unpushed", "b.txt")):
+        said = project.mlx(*words).stdout
+        assert "none of it belongs on origin: b.txt (push: false)" in said, words
+    project.do(push)
+    other = clone(project, folder)
+    assert "b.txt (push: false)" in other.mlx("fetch", "b.txt").stdout
+    for verb in ("pull", "checkout"):
+        done = other.mlx(verb)
+        assert done.returncode == 0, done.stderr
+        assert "stays away: b.txt (push: false): mlx repro last makes it" in done.stderr
+        assert "mlx pull brings" not in done.stderr
+    found = json.loads(other.mlx("--json", "pull").stdout)["workspace"]
+    assert (found["away"], found["missing"]) == ([{"path": "b.txt", "stage": "last"}], [])
+    assert other.read("a.txt") == "a\n"
 
 
 def test_what_is_on_neither_side_is_named(filled: Project, folder: Spot) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from mlxrepo.errors import InputError, ObjectMissing
-from mlxrepo.paths import RepoPath, display, join
+from mlxrepo.paths import RepoPath, ancestors, display, join
 from mlxrepo.repo.declared import Declared
 from mlxrepo.repo.history import changes_from
 from mlxrepo.repo.lockrows import RowReader
@@ -185,6 +185,37 @@ def split(
         return out.remote == name
 
     return [item for item in wanted if belongs(item.path)]
+
+
+def makers(repo: Repo, paths: Iterable[RepoPath]) -> dict[RepoPath, str]:
+    """Return the paths that no push sends, at or below outs with `push: false`, with their stages.
+
+    Today's mlx.yaml counts.
+    """
+    outs = repo.declared.outs
+    found = {}
+    for path in paths:
+        top = next((top for top in (path, *ancestors(path)) if top in outs), None)
+        if top is not None and not outs[top][1].push:
+            found[path] = outs[top][0].address
+    return found
+
+
+def elsewhere(
+    repo: Repo, wanted: Iterable[Wanted], shares: Mapping[str, Sequence[Wanted]]
+) -> tuple[tuple[RepoPath, str], ...]:
+    """Return the paths of what is wanted, with why, if none of it belongs on a remote of `shares`.
+
+    Else nothing: then those remotes are what is spoken of.
+    """
+    if any(shares.values()):
+        return ()
+    outs = repo.declared.outs
+    named = {item.full: outs[item.path][1] for item in wanted if item.path in outs}
+    return tuple(
+        (path, f"remote: {out.remote}" if out.push else "push: false")
+        for path, out in named.items()
+    )
 
 
 def meant_remotes(repo: Repo, name: str | None) -> list[str]:
