@@ -56,6 +56,37 @@ def test_a_remote_that_is_removed_is_gone_from_both(project: Project, tmp_path: 
     assert project.git("config", "mlx.remote", check=False) == ""
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("", "a remote needs a URL"),
+        (" ", "a remote needs a URL"),
+        (".", "lies in this repository"),
+        ("relative/dir", "lies in this repository"),
+        (".git/remote", "lies in this repository"),
+        ("s3:/bucket/p", "did you mean s3://bucket/p?"),
+        ("me@host:/data", "did you mean sftp://me@host/data?"),
+        ("foo://bar/p", "nothing speaks foo://"),
+        ("sftpp://host/p", "did you mean sftp://?"),
+        ("s3://", "names neither a bucket nor a host"),
+        ("s3:///p", "names neither a bucket nor a host"),
+    ],
+)
+def test_what_can_be_no_remote_is_not_added(project: Project, url: str, said: str) -> None:
+    before = project.read("mlx.yaml"), project.git("config", "--local", "--list")
+    assert said in fails(project, 2, "remote", "add", "o", url)
+    assert (project.read("mlx.yaml"), project.git("config", "--local", "--list")) == before
+
+
+def test_adding_and_removing_leaves_mlx_yaml_as_it_was(project: Project) -> None:
+    before = project.read("mlx.yaml")
+    done = project.mlx("remote", "add", "origin", "s3://bucket/p")
+    command = done.stderr.partition("next: ")[2].partition(",")[0]
+    assert command == "git add mlx.yaml && git commit"
+    ok(project, "remote", "rm", "origin")
+    assert project.read("mlx.yaml") == before
+
+
 def test_the_default_is_the_setting_then_the_flag_then_the_only_one(
     project: Project, tmp_path: Path
 ) -> None:

@@ -83,7 +83,7 @@ def add(
         return
     out(f"added {spec.name}: {display(spec.shown)} (in {spec.source})")
     if spec.source != GIT:
-        say(screen, "next: git commit mlx.yaml, so that others have it too")
+        say(screen, "next: git add mlx.yaml && git commit, so that others have it too")
 
 
 @command.command("list", examples=[("mlx remote list", "every remote; * is the default")])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mlxrepo.errors import InputError, MlxError
-from mlxrepo.paths import RepoPath
+from mlxrepo.paths import RepoPath, display
 from mlxrepo.repo.layout import PROJECT_FILE
 from mlxrepo.repo.remotes import (
     GIT,
@@ -49,10 +49,11 @@ def add_remote(repo: Repo, name: str, url: str, options: Mapping[str, str]) -> R
     Raises:
         InputError: when there is one of that name, or the URL holds a secret.
     """
+    check_new(name, {"url": url, **options})
     if "://" not in url:
         url = os.path.normpath(os.path.join(repo.cwd, os.path.expanduser(url)))
+        _check_outside(repo, url)
     keys = {"url": url, **options}
-    check_new(name, keys)
     if name in specs(repo):
         raise InputError(f'there is a remote "{name}" already', hint=f"mlx remote rm {name}")
     if is_local(keys):
@@ -66,6 +67,21 @@ def add_remote(repo: Repo, name: str, url: str, options: Mapping[str, str]) -> R
     body = {key: typed.get(key, str)(value) for key, value in keys.items()}
     repo.update_project(RepoPath(PROJECT_FILE), lambda text: _with(text, name, body))
     return RemoteSpec(name, url, options, PROJECT_FILE)
+
+
+def _check_outside(repo: Repo, path: str) -> None:
+    """Check that a folder is no part of the worktree, nor of what git keeps.
+
+    Raises:
+        InputError: when it is: git would see every object, or a clone would lose its remote.
+    """
+    real = os.path.realpath(path)
+    for top in map(os.path.realpath, (repo.root, repo.git_dir, repo.common_dir)):
+        if real == top or real.startswith(f"{top}{os.sep}"):
+            raise InputError(
+                f"{display(path)} lies in this repository: that shares nothing",
+                hint="a folder outside of it, or a URL such as s3://bucket/folder",
+            )
 
 
 def _with(text: str, name: str, body: dict[str, bool | float | str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ from mlxrepo.paths import display
 from mlxrepo.repo.grammar import check_name
 from mlxrepo.repo.layout import PROJECT_FILE, REMOTES_FOLDER
 from mlxrepo.repo.repo import Repo
-from mlxrepo.store.opening import open_door
+from mlxrepo.store.opening import is_protocol, open_door
 from mlxrepo.store.refusals import has_password, shown_url
 from mlxrepo.store.remote import Remote
 
@@ -258,12 +259,39 @@ def is_public(setting: str, value: str) -> bool:
 
 
 def check_new(name: str, keys: Mapping[str, str]) -> None:
-    """Check the name and the URL of a remote that is to be added.
+    """Check the name and the URL, as it was typed, of a remote that is to be added.
 
     Raises:
         InputError: when it cannot be.
     """
     check_name(name, "remote")
     check_no_secret(keys, None)
-    if not keys.get("url"):
+    url = keys.get("url", "")
+    if not url.strip():
         raise InputError("a remote needs a URL", hint=f"mlx remote add {name} s3://bucket/folder")
+    slip = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.@-]*):/*(.*)", url, re.DOTALL)
+    if "://" in url:
+        _check_address(url)
+    elif slip:
+        start, rest = slip.groups()
+        meant = f"{start}://{rest}" if is_protocol(start) else f"sftp://{start}/{rest}"
+        raise InputError(
+            f"{display(url)} is neither a URL nor the path of a folder",
+            hint=f"did you mean {display(meant)}?",
+        )
+
+
+def _check_address(url: str) -> None:
+    protocol, _, rest = url.partition("://")
+    if not is_protocol(protocol):
+        known = ["s3", "sftp", "gs", "az", "abfs", "https", "file"]
+        near = nearest(protocol, known)
+        raise InputError(
+            f"nothing speaks {display(protocol)}:// of {display(shown_url(url))}",
+            hint=f"did you mean {near}://?" if near else "s3://, sftp://, gs://, az://, https://",
+        )
+    if protocol not in ("file", "local", "memory") and not rest.split("/")[0]:
+        raise InputError(
+            f"{display(url)} names neither a bucket nor a host",
+            hint=f"{protocol}://BUCKET-OR-HOST/folder",
+        )
