@@ -141,7 +141,9 @@ def is_mismatch(error: BaseException) -> bool:
     return any(not codes.isdisjoint(_words(link)) for link in _chain(error))
 
 
-def refusal(error: BaseException, url: str, role: str = "remote") -> EnvironmentFailed:
+def refusal(
+    error: BaseException, url: str, role: str = "remote", endpoint: str = ""
+) -> EnvironmentFailed:
     """Return the error to show for what a library raised while it asked the remote at `url`."""
     place = f"the {role} {display(redacted(url))}"
     if is_bucket_absent(error):
@@ -150,6 +152,8 @@ def refusal(error: BaseException, url: str, role: str = "remote") -> Environment
     links = list(_chain(error))
     for word, (what, hint) in _MEANINGS.items():
         if any(word in _words(link) for link in links):
+            if endpoint and what.startswith("cannot be"):
+                place = f"{place} (at {display(shown_url(endpoint))})"
             return EnvironmentFailed(f"{place} {what}", hint=hint)
     if any(_status(link) in (429, 500, 502, 503, 504) for link in links):
         return EnvironmentFailed(
