@@ -238,7 +238,9 @@ def test_an_unreachable_host_is_the_environments_fault(project: Project) -> None
     project.do(add, ["data.txt"])
     project.git("config", "mlx.remote.origin.url", "s3://bucket/x")
     project.git("config", "mlx.remote.origin.endpoint", f"http://127.0.0.1:{free_port()}")
-    assert "cannot be reached" in fails(project, 5, "push")
+    said = fails(project, 5, "push")
+    assert "cannot be reached" in said
+    assert project.git("config", "mlx.remote.origin.endpoint").strip() in said
 
 
 def test_the_story_on_the_screen(project: Project, tmp_path: Path) -> None:
@@ -260,6 +262,39 @@ def test_the_story_on_the_screen(project: Project, tmp_path: Path) -> None:
     assert document["workspace"] == {"files": 0, "removed": [], "missing": [], "away": []}
     document = json.loads(ok(clone, "--json", "push"))
     assert document["remotes"][0]["sent"] == {"objects": 0, "bytes": 0, "stored": 0}
+
+
+def test_words_from_git_and_dvc_have_an_answer(project: Project) -> None:
+    assert "mlx remote rm" in fails(project, 2, "remote", "remove", "x")
+    assert "git config mlx.remote." in fails(project, 2, "remote", "modify", "x", "url", "y")
+    assert "mlx fetch --rev" in fails(project, 2, "pull", "--rev", "main")
+
+
+def test_test_tells_how_fast_and_what_next(project: Project, tmp_path: Path) -> None:
+    ok(project, "remote", "add", "origin", str(tmp_path / "r"))
+    rows = {
+        " ".join(line.split()[1:-2]): line for line in ok(project, "remote", "test").split("\n")
+    }
+    assert rows["write"].endswith("iB/s"), rows
+    assert rows["read"].endswith("iB/s"), rows
+    assert rows["size"].endswith("ms"), rows
+    (tmp_path / "r").mkdir(exist_ok=True)
+    (tmp_path / "r/mlx.json").write_text('{"format": 99, "oid": "blake3"}')
+    assert "FAILED  be of a format" in project.mlx("remote", "test").stdout
+    (tmp_path / "file").write_text("no folder\n")
+    project.git("config", "mlx.remote.origin.url", str(tmp_path / "file"))
+    assert "mlx remote test origin again" in fails(project, 5, "remote", "test")
+
+
+def test_what_was_never_pushed_has_a_next_step(project: Project, tmp_path: Path) -> None:
+    project.write("a.txt")
+    project.do(add, ["a.txt"])
+    project.commit()
+    clone = Project(tmp_path / "clone")
+    project.git("clone", "--quiet", str(project.root), str(clone.root))
+    ok(clone, "remote", "add", "origin", str(tmp_path / "r"))
+    for verb in ("fetch", "pull"):
+        assert "mlx push in a clone that has it" in fails(clone, 1, verb)
 
 
 def test_no_other_command_asks_the_network(project: Project) -> None:

@@ -98,6 +98,8 @@ def show_fetched(screen: Screen, done: FetchedFrom, *, quiet: bool = False) -> N
             warn(screen, f"{what}: {units.count(len(rows), 'object')}")
             for line in named(rows):
                 say(screen, line)
+    if done.missing:
+        say(screen, "next: mlx push in a clone that has it, then the same again")
     if done.quarantine:
         came = f"{units.count(done.wrong, 'object')} came with other bytes"
         again = "" if done.damaged else ", and rightly when asked for again"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from mlxrepo.errors import InputError, MlxError
@@ -131,12 +131,16 @@ def default_remote(repo: Repo, name: str | None = None) -> RemoteSpec:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that was asked of a remote: whether it did it, how long it took, and why not."""
+    """One thing that was asked of a remote: whether it did it, how long it took, and why not.
+
+    `size` is how many bytes went in that time, where that is all that took it.
+    """
 
     what: str
     works: bool
     seconds: float
     why: str = ""
+    size: int = 0
 
 
 def try_remote(repo: Repo, name: str | None = None) -> tuple[RemoteSpec, list[Step]]:
@@ -152,6 +156,7 @@ def try_remote(repo: Repo, name: str | None = None) -> tuple[RemoteSpec, list[St
     data = os.urandom(SAMPLE)
     questions: list[tuple[str, Callable[[], bool | str]]] = [
         ("list", lambda: door.files("indexes") is not None),
+        ("be of a format that is known", lambda: remote.check_format() is not None),
         ("write", lambda: _write(door, path, data)),
         ("size", lambda: door.size(path) == SAMPLE),
         ("read", lambda: door.read(path) == data),
@@ -167,7 +172,8 @@ def try_remote(repo: Repo, name: str | None = None) -> tuple[RemoteSpec, list[St
     ]
     steps = []
     for what, ask in questions:
-        steps.append(_step(what, ask))
+        step = _step(what, ask)
+        steps.append(replace(step, size=SAMPLE) if what in ("write", "read") else step)
         if not steps[-1].works and what in ("list", "write"):
             break  # the others need it
     return spec, steps
