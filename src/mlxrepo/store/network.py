@@ -248,3 +248,8 @@ def seconds(options: Mapping[str, str]) -> float:
     if not (found > 0 and math.isfinite(found)):
         raise InputError(f'the timeout "{text}" of a remote is no number of seconds')
     return found
+
+
+def protocols() -> frozenset[str]:
+    """Return what URLs that fsspec knows may begin with, installed or not."""
+    return frozenset(fsspec.registry.known_implementations)

@@ -36,6 +36,6 @@ def open_door(url: str, options: Mapping[str, str]) -> Door:
 
 def is_protocol(name: str) -> bool:
     """Say whether URLs that begin with `name` mean something here, installed or not."""
-    from fsspec.registry import known_implementations
+    from mlxrepo.store.network import protocols
 
-    return name in known_implementations
+    return name in protocols()
