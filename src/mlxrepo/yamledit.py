@@ -70,7 +70,10 @@ def remove_entry(text: str, section: str, name: str, source: str) -> str:
     changed = page.text[:start] + page.text[end:]
     rest = {key.text: plain(body) for key, body in siblings if key.text != name}
     if not rest:
-        changed = changed[: _line_start(page, title)] + changed[_next_line(changed, title.end) :]
+        start, below = _line_start(page, title), changed[_next_line(changed, title.end) :]
+        if not below and changed[:start].endswith("\n\n") and not _INTRICATE.search(page.text):
+            start -= 1  # the blank line that was made with the section
+        changed = changed[:start] + below
     return _close(page, changed, section, rest)
 
 

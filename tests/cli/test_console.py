@@ -378,3 +378,19 @@ def test_the_bar_tells_the_pace_and_what_is_left() -> None:
     assert _pace(50_000_000, 100_000_000, 10.0) == f"{units.size(5_000_000)}/s, 10 s left"
     assert _pace(100_000_000, 100_000_000, 10.0) == f"{units.size(10_000_000)}/s"
     assert _pace(50_000_000, None, 10.0) == f"{units.size(5_000_000)}/s"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_each_line_of_the_bar_fits_the_screen(width: int) -> None:
+    from rich.console import Console
+
+    from mlxrepo.cli.bar import _grid
+
+    begun = time.monotonic() - 30
+    work = ("fetch from origin", 300 << 20, 77 << 20, "bytes", begun)
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    with console.capture() as caught:
+        console.print(_grid([work, work]))
+    lines = caught.get().splitlines()
+    assert len(lines) == 2
+    assert all("MiB" in line for line in lines)

@@ -64,6 +64,17 @@ def test_settings_that_mlx_does_not_know_are_named_with_the_nearest(project: Pro
     assert look(project, "settings")[0].found == "mlx.gcGrace=3"
 
 
+@pytest.mark.parametrize("key", ["url", "endpoint", "secretkey"])
+def test_a_secret_in_a_remotes_settings_is_named_and_not_shown(project: Project, key: str) -> None:
+    project.git("config", "mlx.remote.sec.url", "s3://b/p")
+    project.git("config", f"mlx.remote.sec.{key}", "https://u:hunter2@b/p")
+    warning, listed = look(project, "settings")
+    assert (warning.verdict, warning.advice) == ("warn", "mlx remote rm sec")
+    assert f"mlx.remote.sec.{key} holds a secret" in warning.found
+    assert "mlx.remote.sec.url=" in listed.found
+    assert "hunter2" not in warning.found + listed.found
+
+
 def test_a_setting_of_no_meaning_fails_where_it_is_needed(project: Project) -> None:
     project.git("config", "mlx.link", "softlink")
     assert look(project, "links")[0].verdict == "fail"

@@ -56,6 +56,37 @@ def test_a_remote_that_is_removed_is_gone_from_both(project: Project, tmp_path: 
     assert project.git("config", "mlx.remote", check=False) == ""
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("", "a remote needs a URL"),
+        (" ", "a remote needs a URL"),
+        (".", "lies in this repository"),
+        ("relative/dir", "lies in this repository"),
+        (".git/remote", "lies in this repository"),
+        ("s3:/bucket/p", "did you mean s3://bucket/p?"),
+        ("me@host:/data", "did you mean sftp://me@host/data?"),
+        ("foo://bar/p", "nothing speaks foo://"),
+        ("sftpp://host/p", "did you mean sftp://?"),
+        ("s3://", "names neither a bucket nor a host"),
+        ("s3:///p", "names neither a bucket nor a host"),
+    ],
+)
+def test_what_can_be_no_remote_is_not_added(project: Project, url: str, said: str) -> None:
+    before = project.read("mlx.yaml"), project.git("config", "--local", "--list")
+    assert said in fails(project, 2, "remote", "add", "o", url)
+    assert (project.read("mlx.yaml"), project.git("config", "--local", "--list")) == before
+
+
+def test_adding_and_removing_leaves_mlx_yaml_as_it_was(project: Project) -> None:
+    before = project.read("mlx.yaml")
+    done = project.mlx("remote", "add", "origin", "s3://bucket/p")
+    command = done.stderr.partition("next: ")[2].partition(",")[0]
+    assert command == "git add mlx.yaml && git commit"
+    ok(project, "remote", "rm", "origin")
+    assert project.read("mlx.yaml") == before
+
+
 def test_the_default_is_the_setting_then_the_flag_then_the_only_one(
     project: Project, tmp_path: Path
 ) -> None:
@@ -95,6 +126,8 @@ def test_settings_override_by_name_and_old_commits_use_todays_remotes(
     [
         "s3://key:hush-hush@bucket/x", "sftp://me:hush-hush@host/x",
         "https://host/x?X-Amz-Signature=hush-hush", "https://host/x?access_token=hush-hush",
+        "sftp://me:hush hush@host/x", "s3://key:hush/hush@bucket/x", "https://host/x?sas=hush-hush",
+        "s3://key:12/hush@bucket/x", "sftp://me:pa@ss-hush@host:22/x",
     ],
 )  # fmt: skip
 def test_a_secret_in_a_url_is_refused_everywhere_and_never_shown(
@@ -110,6 +143,59 @@ def test_a_secret_in_a_url_is_refused_everywhere_and_never_shown(
     project.write("mlx.yaml", "remotes: {}\n")
     project.git("config", "mlx.remote.origin.url", url)
     assert "hush" not in fails(project, 2, "push")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("url", "s3://u:hunter2@b/p"), ("endpoint", "http://u:hunter2@h"), ("secret", "hunter2")],
+)
+def test_a_remote_with_a_fault_stands_in_nobodys_way_and_can_be_removed(
+    project: Project, tmp_path: Path, key: str, value: str
+) -> None:
+    project.write("data.txt")
+    project.do(add, ["data.txt"])
+    ok(project, "remote", "add", "origin", str(tmp_path / "r"))
+    project.git("config", "mlx.remote.sec.url", "s3://b/p")
+    project.git("config", f"mlx.remote.sec.{key}", value)
+    ok(project, "push", "-r", "origin")
+    said = fails(project, 2, "push", "-r", "sec")
+    assert f"mlx.remote.sec.{key}" in said
+    assert "mlx remote rm sec" in said or "--unset mlx.remote.sec.secret" in said
+    listed = project.mlx("remote", "list")
+    assert (listed.returncode, "mlx.remote.sec" in listed.stderr) == (0, True)
+    removed = ok(project, "remote", "rm", "sec")
+    assert "hunter2" not in said + listed.stdout + listed.stderr + removed
+    assert project.git("config", "--get-regexp", "sec", check=False) == ""
+    ok(project, "push")
+
+
+def test_a_path_in_mlx_yaml_stands_in_nobodys_way_and_can_be_removed(
+    project: Project, tmp_path: Path
+) -> None:
+    ok(project, "remote", "add", "origin", str(tmp_path / "r"))
+    project.write("mlx.yaml", "remotes:\n  disk:\n    url: /mnt/data\n")
+    ok(project, "push", "-r", "origin")
+    assert "mlx.yaml:2:" in fails(project, 2, "push", "-r", "disk")
+    ok(project, "remote", "rm", "disk")
+    assert "/mnt" not in project.read("mlx.yaml")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sftp://tester@host.example.org/p", "sftp://tester@host.example.org/p"),
+        ("abfs://container@account.example.org/p", "abfs://container@account.example.org/p"),
+        ("sftp://me@host.example.org:2222/a@v1", "sftp://me@host.example.org:2222/a@v1"),
+        ("s3://bucket/p@v1:x", "s3://bucket/p@v1:x"),
+        ("https://a-token@host.example.org/p", "https://***@host.example.org/p"),
+    ],
+)
+def test_the_name_of_a_user_or_a_container_is_no_secret(
+    project: Project, url: str, shown: str
+) -> None:
+    project.git("config", "mlx.remote.origin.url", url)
+    (found,) = json.loads(ok(project, "--json", "remote", "list"))["remotes"]
+    assert found["url"] == shown
 
 
 def test_what_only_this_machine_reaches_is_refused_in_mlx_yaml(project: Project) -> None:
@@ -152,7 +238,9 @@ def test_an_unreachable_host_is_the_environments_fault(project: Project) -> None
     project.do(add, ["data.txt"])
     project.git("config", "mlx.remote.origin.url", "s3://bucket/x")
     project.git("config", "mlx.remote.origin.endpoint", f"http://127.0.0.1:{free_port()}")
-    assert "cannot be reached" in fails(project, 5, "push")
+    said = fails(project, 5, "push")
+    assert "cannot be reached" in said
+    assert project.git("config", "mlx.remote.origin.endpoint").strip() in said
 
 
 def test_the_story_on_the_screen(project: Project, tmp_path: Path) -> None:
@@ -171,9 +259,42 @@ def test_the_story_on_the_screen(project: Project, tmp_path: Path) -> None:
     assert ok(clone, "pull").endswith("29 files written\n")
     document = json.loads(ok(clone, "--json", "pull"))
     assert document["remotes"][0]["fetched"]["objects"] == 0
-    assert document["workspace"] == {"files": 0, "removed": [], "missing": 0}
+    assert document["workspace"] == {"files": 0, "removed": [], "missing": [], "away": []}
     document = json.loads(ok(clone, "--json", "push"))
     assert document["remotes"][0]["sent"] == {"objects": 0, "bytes": 0, "stored": 0}
+
+
+def test_words_from_git_and_dvc_have_an_answer(project: Project) -> None:
+    assert "mlx remote rm" in fails(project, 2, "remote", "remove", "x")
+    assert "git config mlx.remote." in fails(project, 2, "remote", "modify", "x", "url", "y")
+    assert "mlx fetch --rev" in fails(project, 2, "pull", "--rev", "main")
+
+
+def test_test_tells_how_fast_and_what_next(project: Project, tmp_path: Path) -> None:
+    ok(project, "remote", "add", "origin", str(tmp_path / "r"))
+    rows = {
+        " ".join(line.split()[1:-2]): line for line in ok(project, "remote", "test").split("\n")
+    }
+    assert rows["write"].endswith("iB/s"), rows
+    assert rows["read"].endswith("iB/s"), rows
+    assert rows["size"].endswith("ms"), rows
+    (tmp_path / "r").mkdir(exist_ok=True)
+    (tmp_path / "r/mlx.json").write_text('{"format": 99, "oid": "blake3"}')
+    assert "FAILED  be of a format" in project.mlx("remote", "test").stdout
+    (tmp_path / "file").write_text("no folder\n")
+    project.git("config", "mlx.remote.origin.url", str(tmp_path / "file"))
+    assert "mlx remote test origin again" in fails(project, 5, "remote", "test")
+
+
+def test_what_was_never_pushed_has_a_next_step(project: Project, tmp_path: Path) -> None:
+    project.write("a.txt")
+    project.do(add, ["a.txt"])
+    project.commit()
+    clone = Project(tmp_path / "clone")
+    project.git("clone", "--quiet", str(project.root), str(clone.root))
+    ok(clone, "remote", "add", "origin", str(tmp_path / "r"))
+    for verb in ("fetch", "pull"):
+        assert "mlx push in a clone that has it" in fails(clone, 1, verb)
 
 
 def test_no_other_command_asks_the_network(project: Project) -> None:

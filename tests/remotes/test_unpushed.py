@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from places import Spot
 from sandbox import Project
+from test_sharing import clone
 
 from mlxrepo.commands.add import add
 from mlxrepo.commands.push import push
@@ -46,6 +47,31 @@ def test_what_is_pushed_is_not_named_any_more(filled: Project, spot: Spot) -> No
     filled.write("model.bin", "again another\n")
     filled.do(add, ["model.bin"])
     assert lacking(filled) == {"model.bin": 2}  # of HEAD, and of the workspace
+
+
+@pytest.mark.parametrize(
+    "words", [("push",), ("push", "--rev", "HEAD"), ("status", "--unpushed"), ("fetch",)]
+)
+def test_a_typo_below_a_tracked_folder_is_not_called_pushed(
+    filled: Project, folder: Spot, words: tuple[str, ...]
+) -> None:
+    folder.configure(filled)
+    filled.do(push)
+    done = filled.mlx(*words, "data/0001.tx")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "data/0001.tx is not recorded in data" in done.stderr
+
+
+def test_a_path_of_an_older_commit_is_found_among_all_branches(
+    filled: Project, folder: Spot
+) -> None:
+    folder.configure(filled)
+    filled.git("branch", "old")
+    filled.path("data/0001.txt").unlink()
+    filled.do(add, ["data"])
+    filled.commit()
+    done = filled.mlx("push", "--all-branches", "data/0001.txt")
+    assert (done.returncode, done.stdout[:6]) == (0, "sent 3"), done.stderr
 
 
 def test_a_script_learns_it_from_the_exit_code(filled: Project, folder: Spot) -> None:
@@ -104,6 +130,33 @@ def test_outs_that_stay_here_do_not_count(project: Project, tmp_path: Path) -> N
     }
     project.do(push)
     assert [item.paths for item in project.do(unpushed)] == [(), ()]
+
+
+def test_an_out_that_stays_here_is_said_to_and_a_clone_is_told_who_makes_it(
+    project: Project, tmp_path: Path, folder: Spot
+) -> None:
+    folder.configure(project)
+    project.write(
+        "mlx.yaml",
+        "stages:\n  last:\n    cmd: echo a > a.txt; echo b > b.txt\n"
+        "    outs: [a.txt, {b.txt: {push: false}}]\n",
+    )
+    assert project.mlx("repro").returncode == 0
+    project.commit()
+    for words in (("push", "b.txt"), ("status", "--unpushed", "b.txt")):
+        said = project.mlx(*words).stdout
+        assert "none of it belongs on origin: b.txt (push: false)" in said, words
+    project.do(push)
+    other = clone(project, folder)
+    assert "b.txt (push: false)" in other.mlx("fetch", "b.txt").stdout
+    for verb in ("pull", "checkout"):
+        done = other.mlx(verb)
+        assert done.returncode == 0, done.stderr
+        assert "stays away: b.txt (push: false): mlx repro last makes it" in done.stderr
+        assert "mlx pull brings" not in done.stderr
+    found = json.loads(other.mlx("--json", "pull").stdout)["workspace"]
+    assert (found["away"], found["missing"]) == ([{"path": "b.txt", "stage": "last"}], [])
+    assert other.read("a.txt") == "a\n"
 
 
 def test_what_is_on_neither_side_is_named(filled: Project, folder: Spot) -> None:

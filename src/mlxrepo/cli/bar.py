@@ -123,8 +123,12 @@ def _grid(works: list[tuple[str, int | None, int, str, float]]) -> RenderableTyp
     from rich.text import Text
 
     grid = Table.grid(padding=(0, 1))
+    for is_bar in (False, True, False, False, False):  # the bar alone gives way
+        grid.add_column(
+            no_wrap=True, min_width=4 if is_bar else None, max_width=28 if is_bar else None
+        )
     for what, total, done, unit, begun in works:
-        bar = ProgressBar(total=total, completed=done, width=28, pulse=total is None)
+        bar = ProgressBar(total=total, completed=done, pulse=total is None)
         elapsed = time.monotonic() - begun
         pace = Text(_pace(done, total, elapsed) if unit == "bytes" else "")
         figure = Text(_figure(done, total, unit))

@@ -8,6 +8,7 @@ from mlxrepo.cli import render, units
 from mlxrepo.cli.console import emit_json, out, progress, say, warn
 from mlxrepo.cli.options import Command
 from mlxrepo.cli.screen import Screen
+from mlxrepo.cli.sharing import show_away
 from mlxrepo.commands.checkout import CheckedOut, checkout
 from mlxrepo.commands.relink import relink as relink_files
 from mlxrepo.errors import InputError
@@ -70,7 +71,7 @@ def _show(screen: Screen, done: CheckedOut) -> None:
     if done.files or done.removed:
         removed = f", {len(done.removed)} removed" if done.removed else ""
         out(f"{units.count(done.files, 'file')} written{removed}")
-    elif not done.missing:
+    elif not (done.missing or done.away):
         out("nothing to do: the workspace is as recorded")
     for path in (*done.written, *done.removed) if screen.verbose else ():
         out(f"  {display(path)}")
@@ -82,6 +83,7 @@ def _show(screen: Screen, done: CheckedOut) -> None:
 
 
 def _warn_of_missing(screen: Screen, done: CheckedOut) -> None:
+    show_away(screen, done.away)
     if not done.missing:
         return
     count = units.count(sum(lost for _, lost in done.missing), "file")
@@ -100,5 +102,6 @@ def _document(done: CheckedOut) -> dict[str, object]:
         "kept": list(done.kept),
         "files": done.files,
         "missing": [{"path": path, "files": lost} for path, lost in done.missing],
+        "away": [{"path": path, "stage": stage} for path, stage in done.away],
         "trash": done.trash,
     }

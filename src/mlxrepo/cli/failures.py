@@ -12,6 +12,7 @@ import click
 from mlxrepo.cli import console
 from mlxrepo.cli.options import Misuse
 from mlxrepo.cli.screen import Screen
+from mlxrepo.cli.words import FOREIGN_OPTIONS
 from mlxrepo.errors import MlxError, Where
 from mlxrepo.paths import display
 
@@ -88,7 +89,10 @@ def _misused(error: click.ClickException) -> Failure:
     hint = f"see `{path} -h`"
     message = error.format_message()
     near = getattr(error, "possibilities", None)
-    if near:
+    foreign = FOREIGN_OPTIONS.get((path, getattr(error, "option_name", "")))
+    if foreign:
+        message, hint = error.message, foreign
+    elif near:
         message, hint = error.message, f"did you mean `{near[0]}`?"
     elif isinstance(error, Misuse) and error.hint:
         hint = error.hint

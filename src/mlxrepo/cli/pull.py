@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import click
 
-from mlxrepo.cli import units
+from mlxrepo.cli import render, units
 from mlxrepo.cli.console import emit_json, out, progress, say
 from mlxrepo.cli.options import Command
 from mlxrepo.cli.screen import Screen
-from mlxrepo.cli.sharing import fetched_document, is_short, sharing_options, show_fetched
-from mlxrepo.commands.checkout import checkout
+from mlxrepo.cli.sharing import (
+    fetched_document,
+    is_short,
+    sharing_options,
+    show_away,
+    show_fetched,
+)
+from mlxrepo.commands.checkout import CheckedOut, checkout
 from mlxrepo.commands.fetch import fetch
 from mlxrepo.repo.repo import Repo
 
@@ -50,15 +56,31 @@ def command(
                 emit_json("pull", {"remotes": fetched_document(done)})
             return 1 if is_short(done) else 0
         placed = checkout(repo, targets, force=force, progress=bar)
-    missing = sum(lost for _, lost in placed.missing)
     if screen.json:
-        workspace = {"files": placed.files, "removed": list(placed.removed), "missing": missing}
-        emit_json("pull", {"remotes": fetched_document(done), "workspace": workspace})
-    elif placed.files or placed.removed:
+        emit_json("pull", {"remotes": fetched_document(done), "workspace": _document(placed)})
+    else:
+        _show(screen, placed)
+    return 1 if placed.missing or is_short(done) else 0
+
+
+def _show(screen: Screen, placed: CheckedOut) -> None:
+    if placed.files or placed.removed:
         removed = f", {len(placed.removed)} removed" if placed.removed else ""
         out(f"{units.count(placed.files, 'file')} written{removed}")
-    elif not missing:
+    elif not (placed.missing or placed.away):
         out("nothing to do: the workspace is as recorded")
-    if missing:
-        say(screen, f"left as before, for want of the bytes: {units.count(missing, 'file')}")
-    return 1 if missing or is_short(done) else 0
+    show_away(screen, placed.away)
+    if placed.missing:
+        missing = sum(files for _, files in placed.missing)
+        names = render.names([path for path, _ in placed.missing])
+        count = units.count(missing, "file")
+        say(screen, f"left as before, for want of the bytes: {count}: {names}")
+
+
+def _document(placed: CheckedOut) -> dict[str, object]:
+    return {
+        "files": placed.files,
+        "removed": list(placed.removed),
+        "missing": [{"path": path, "files": lost} for path, lost in placed.missing],
+        "away": [{"path": path, "stage": stage} for path, stage in placed.away],
+    }

@@ -8,7 +8,7 @@ from mlxrepo.cli import units
 from mlxrepo.cli.console import emit_json, out, progress
 from mlxrepo.cli.options import Command
 from mlxrepo.cli.screen import Screen
-from mlxrepo.cli.sharing import scope_options, sharing_options, show_missing, transfer
+from mlxrepo.cli.sharing import belonging, scope_options, sharing_options, show_missing, transfer
 from mlxrepo.commands.push import Pushed, push
 from mlxrepo.paths import display
 from mlxrepo.repo.repo import Repo
@@ -70,6 +70,8 @@ def _show(screen: Screen, done: Pushed) -> None:
         out(f"{word} {units.count(done.objects, 'object')} ({amount}) to {place}")
     elif done.resumed and done.applied:
         out(f"completed a push of {units.count(done.resumed, 'object')} to {place}")
+    elif done.elsewhere:
+        out(f"nothing to send: {belonging(done.remote, done.elsewhere)}")
     elif not (done.missing or done.actions):
         out(f"nothing to send: everything is on {place}")
     if done.actions:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import click
 
 from mlxrepo.cli import remotecare, units
-from mlxrepo.cli.console import emit_json, out, say
+from mlxrepo.cli.console import emit_json, out, say, warn
 from mlxrepo.cli.options import Group
 from mlxrepo.cli.screen import Screen
 from mlxrepo.cli.tables import table
+from mlxrepo.cli.words import FOREIGN_REMOTE
 from mlxrepo.commands.remote import (
+    Step,
     add_remote,
     default_remote,
     remotes,
@@ -21,9 +23,17 @@ from mlxrepo.repo.remotes import GIT, RemoteSpec
 from mlxrepo.repo.repo import Repo
 
 
+class RemoteGroup(Group):
+    """The verbs of remotes, with what people bring from git and DVC."""
+
+    def advise(self, ctx: click.Context, args: list[str]) -> str | None:
+        """Say what was probably meant by the unknown command that `args` begins with."""
+        return FOREIGN_REMOTE.get(args[0]) or super().advise(ctx, args)
+
+
 @click.group(
     "remote",
-    cls=Group,
+    cls=RemoteGroup,
     examples=[
         ("mlx remote add origin s3://bucket/project", "written into mlx.yaml"),
         ("mlx remote add usb /media/usb/project", "only for this clone: git's settings"),
@@ -83,7 +93,7 @@ def add(
         return
     out(f"added {spec.name}: {display(spec.shown)} (in {spec.source})")
     if spec.source != GIT:
-        say(screen, "next: git commit mlx.yaml, so that others have it too")
+        say(screen, "next: git add mlx.yaml && git commit, so that others have it too")
 
 
 @command.command("list", examples=[("mlx remote list", "every remote; * is the default")])
@@ -98,6 +108,10 @@ def list_(screen: Screen) -> None:
         return
     for line in (_row(item.spec, item.is_default) for item in found):
         out(line)
+    for fault in (item.spec.fault for item in found):
+        if fault:
+            warn(screen, str(fault))
+            say(screen, f"hint: {fault.hint}")
     if not found:
         say(screen, "there is no remote yet: mlx remote add origin URL")
 
@@ -160,13 +174,19 @@ def test(screen: Screen, name: str | None) -> int:
         ]
         emit_json("remote test", {**_document(spec), "works": works, "steps": rows})
         return 0 if works else 5
-    rows_ = [
-        ("ok" if s.works else "FAILED", s.what, units.duration(s.seconds), display(s.why))
-        for s in steps
-    ]
+    rows_ = [("ok" if s.works else "FAILED", s.what, _pace(s), display(s.why)) for s in steps]
     out(table(rows_, align="llrl"))
     out(f"{spec.name} ({display(spec.shown)}) {'works' if works else 'does not work'}")
+    if not works:
+        say(screen, f"next: mend that, then mlx remote test {spec.name} again")
     return 0 if works else 5
+
+
+def _pace(step: Step) -> str:
+    """Return how fast a step was: a rate where a whole file went, else a time."""
+    if step.works and step.size and step.seconds > 0:
+        return f"{units.size(int(step.size / step.seconds))}/s"
+    return f"{step.seconds * 1000:.0f} ms" if step.seconds < 1 else units.duration(step.seconds)
 
 
 def _document(spec: RemoteSpec) -> dict[str, object]:

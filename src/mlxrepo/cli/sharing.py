@@ -53,6 +53,24 @@ def named(missing: Sequence[tuple[str, str]]) -> list[str]:
     return [*lines[:SHOWN], f"  and {more} more (--json lists all)"] if more > 0 else lines
 
 
+def belonging(remote: str, elsewhere: Sequence[tuple[str, str]]) -> str:
+    """Say of all that was asked for that it does not belong on the remote, and why."""
+    rows = ", ".join(f"{display(path)} ({why})" for path, why in elsewhere[:SHOWN])
+    more = f" and {len(elsewhere) - SHOWN} more" if len(elsewhere) > SHOWN else ""
+    return f"none of it belongs on {remote}: {rows}{more}"
+
+
+def show_away(screen: Screen, away: Sequence[tuple[str, str]]) -> None:
+    """Name what no push sends and is not here, with what makes it."""
+    for path, stage in away[:SHOWN]:
+        say(
+            screen,
+            f"stays away: {display(path)} (push: false): mlx repro {display(stage)} makes it",
+        )
+    if len(away) > SHOWN:
+        say(screen, f"  and {len(away) - SHOWN} more (--json lists all)")
+
+
 def show_missing(screen: Screen, missing: Sequence[tuple[str, str]]) -> None:
     """Name what can be had neither here nor on the remote."""
     if missing:
@@ -68,6 +86,8 @@ def show_fetched(screen: Screen, done: FetchedFrom, *, quiet: bool = False) -> N
         word = "fetched" if done.applied else "would fetch"
         amount = transfer(done.bytes, done.stored) if done.applied else units.size(done.bytes)
         out(f"{word} {units.count(done.objects, 'object')} ({amount}) from {place}")
+    elif done.elsewhere and not quiet:
+        out(f"nothing to fetch: {belonging(done.remote, done.elsewhere)}")
     elif not (quiet or done.missing or done.damaged):
         out("nothing to fetch: everything is in the store")
     for what, rows in (
@@ -78,6 +98,8 @@ def show_fetched(screen: Screen, done: FetchedFrom, *, quiet: bool = False) -> N
             warn(screen, f"{what}: {units.count(len(rows), 'object')}")
             for line in named(rows):
                 say(screen, line)
+    if done.missing:
+        say(screen, "next: mlx push in a clone that has it, then the same again")
     if done.quarantine:
         came = f"{units.count(done.wrong, 'object')} came with other bytes"
         again = "" if done.damaged else ", and rightly when asked for again"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlxrepo.cli import units
 from mlxrepo.cli.console import emit_json, out
 from mlxrepo.cli.screen import Screen
-from mlxrepo.cli.sharing import show_missing
+from mlxrepo.cli.sharing import belonging, show_missing
 from mlxrepo.commands.unpushed import Unpushed, unpushed
 from mlxrepo.paths import display
 from mlxrepo.repo.repo import Repo
@@ -33,6 +33,8 @@ def _show(screen: Screen, found: Unpushed) -> None:
     if total.objects:
         objects = units.count(total.objects, "object")
         out(f"{objects} ({units.size(total.size)}) not on {place}: mlx push")
+    elif found.elsewhere:
+        out(f"nothing to push: {belonging(found.remote, found.elsewhere)}")
     elif not found.missing:
         out(f"nothing to push: everything is on {place}")
     show_missing(screen, found.missing)

@@ -43,6 +43,24 @@ FOREIGN = {
     "exp": "use `mlx repro` and `mlx metrics diff`",
 }
 
+# The same below `mlx remote`, and options of commands that do not have them.
+FOREIGN_REMOTE = {
+    "remove": "use `mlx remote rm NAME`",
+    "delete": "use `mlx remote rm NAME`",
+    "modify": "use `git config mlx.remote.NAME.KEY VALUE`, or edit mlx.yaml",
+    "set-url": "use `git config mlx.remote.NAME.url URL`, or edit mlx.yaml",
+    "rename": "edit its name in mlx.yaml; or `mlx remote rm`, then `mlx remote add`",
+    "show": "use `mlx remote list`",
+}
+FOREIGN_OPTIONS = {
+    ("mlx pull", option): f"use `mlx fetch {shown}`; mlx pull is for the workspace"
+    for option, shown in (
+        ("--rev", "--rev REV"),
+        ("--all-branches", "--all-branches"),
+        ("--all-tags", "--all-tags"),
+    )
+}
+
 # Commands of later versions, by their own name or DVC's.
 _LATER = """
 attribute audit bisect ci export get impact import

@@ -17,6 +17,7 @@ from mlxrepo.repo.placed import Placed
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.targets import Place, resolve_tracked
 from mlxrepo.repo.trash import to_trash
+from mlxrepo.repo.wanted import makers
 from mlxrepo.store.compare import same
 from mlxrepo.store.materialize import Plan, Side, plan
 from mlxrepo.store.objects import Batch, Store
@@ -33,6 +34,8 @@ class CheckedOut:
     own files that were left where they are, `missing` recorded paths whose bytes are not in the
     store, with how many files (`missing_size` bytes in all), and `trash` where forced-away files
     are. `in_the_way` are files with unsaved bytes, for which a tracked path was left as it is.
+    `away` are missing as well, each with the stage that makes it: outs with `push: false`, which
+    no remote has.
     """
 
     written: tuple[RepoPath, ...]
@@ -43,6 +46,7 @@ class CheckedOut:
     trash: str | None
     missing_size: int = 0
     in_the_way: tuple[RepoPath, ...] = ()
+    away: tuple[tuple[RepoPath, str], ...] = ()
 
 
 class _Item(NamedTuple):
@@ -100,15 +104,18 @@ def checkout(
         _hide(repo, [item for item in work.items if not _is_done(item)])
         _apply(repo, work.plans, work.looked_at, progress)
         _note(repo, work.items, work.forgotten)
+    lost = _missing(work.items)
+    away = makers(repo, (path for path, _ in lost)) if lost else {}
     return CheckedOut(
         written=tuple(write.path for steps in work.plans for write in steps.write),
         removed=tuple(path for steps in work.plans for path in steps.remove),
         kept=tuple(path for steps in work.plans for path in steps.kept),
-        missing=tuple(_missing(work.items)),
+        missing=tuple(row for row in lost if row[0] not in away),
         files=sum(write.entry.files for steps in work.plans for write in steps.write),
         trash=trash,
         missing_size=sum(entry.size for item in work.items for _, entry in item.lost),
         in_the_way=work.in_the_way,
+        away=tuple(away.items()),
     )
 
 

@@ -18,11 +18,13 @@ from mlxrepo.paths import TEMP_PREFIX, display
 from mlxrepo.repo import hooks, prepared
 from mlxrepo.repo.layout import MANIFESTS_FOLDER
 from mlxrepo.repo.moving import read_move, read_store_move
+from mlxrepo.repo.remotes import is_public
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.settings import SETTINGS, is_setting
 from mlxrepo.repo.shared_store import has_group_rights, is_shared
 from mlxrepo.store import probe
 from mlxrepo.store.inventory import list_folder
+from mlxrepo.store.refusals import redacted, shown_url
 from mlxrepo.store.rehouse import HOLDING
 from mlxrepo.values import did_you_mean
 
@@ -136,11 +138,22 @@ def _settings(repo: Repo) -> Iterator[Finding]:
     for name in unknown:
         hint = did_you_mean(name, list(SETTINGS)) or f"known are {', '.join(sorted(SETTINGS))}"
         yield WARN, f"mlx.{display(name)} is no setting of mlx", hint
+    for name in names:
+        if name.startswith("remote.") and not is_public(name, repo.settings.get(name)):
+            remote = name.removeprefix("remote.").rpartition(".")[0]
+            yield WARN, f"mlx.{display(name)} holds a secret", f"mlx remote rm {display(remote)}"
     if not unknown:
         listed = ", ".join(
-            f"mlx.{known.get(name, name)}={display(repo.settings.get(name))}" for name in names
+            f"mlx.{known.get(name, name)}={display(_shown(name, repo.settings.get(name)))}"
+            for name in names
         )
         yield OK, listed or "all as they come", ""
+
+
+def _shown(name: str, value: str) -> str:
+    if not name.startswith("remote."):
+        return redacted(value)
+    return shown_url(value) if is_public(name, value) else "***"
 
 
 def _project(repo: Repo) -> Iterator[Finding]:

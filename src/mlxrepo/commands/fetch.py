@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from mlxrepo.paths import RepoPath
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.remotes import chosen, opened
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.wanted import Scope, Wanted, by_remote, recorded
+from mlxrepo.repo.wanted import Scope, Wanted, by_remote, check_recorded, elsewhere, recorded
 from mlxrepo.store.fetch import Fetch
 from mlxrepo.store.remoteindex import damaged_index
 from mlxrepo.store.survey import oid_in
@@ -20,7 +21,8 @@ class FetchedFrom:
 
     `objects` and `bytes` arrived, in `stored` bytes. `missing` are neither there nor here,
     `damaged` there with other bytes, and none of them came: path and oid. `wrong` came with other
-    bytes, at first at least, and what came lies in the folder `quarantine`.
+    bytes, at first at least, and what came lies in the folder `quarantine`. `elsewhere` are paths
+    that are not here, with why, if all that was asked for belongs on no remote that was asked.
     """
 
     remote: str
@@ -33,6 +35,7 @@ class FetchedFrom:
     wrong: int
     quarantine: str | None
     applied: bool
+    elsewhere: tuple[tuple[RepoPath, str], ...] = ()
 
 
 def fetch(
@@ -57,11 +60,16 @@ def fetch(
     """
     wanted = recorded(repo, targets, scope or Scope())
     done: list[FetchedFrom] = []
-    for name, mine in by_remote(repo, wanted, remote).items():
+    shares = by_remote(repo, wanted, remote)
+    for name, mine in shares.items():
         lacking = [item for item in mine if item.below or not repo.store.is_whole(item.entry)]
         if lacking or not done:
             done.append(_from(repo, name, lacking, jobs, dry_run, progress))
-    return done
+    check_recorded(repo, wanted)  # now that the listings are here
+    if any(shares.values()):
+        return done
+    absent = [item for item in wanted if not repo.store.is_whole(item.entry)]
+    return [replace(item, elsewhere=elsewhere(repo, absent, shares)) for item in done]
 
 
 def _from(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlxrepo.errors import Damaged, EnvironmentFailed
 from mlxrepo.failpoints import failpoint
+from mlxrepo.paths import RepoPath
 from mlxrepo.pipeline.actioncache import ActionCache
 from mlxrepo.pipeline.sharing import Shareable, candidates
 from mlxrepo.progress import SILENT, Progress
@@ -14,7 +15,16 @@ from mlxrepo.repo.identity import identity
 from mlxrepo.repo.layout import ACTIONS_FOLDER
 from mlxrepo.repo.remotes import chosen, opened
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.wanted import Scope, Wanted, by_remote, history, recorded, split
+from mlxrepo.repo.wanted import (
+    Scope,
+    Wanted,
+    by_remote,
+    check_recorded,
+    elsewhere,
+    history,
+    recorded,
+    split,
+)
 from mlxrepo.store.crossing import was_undone
 from mlxrepo.store.proof import bad_copies
 from mlxrepo.store.push import Sent, send, with_sent
@@ -35,7 +45,8 @@ class Pushed:
 
     `objects` and `bytes` are sent, in `stored` bytes; `resumed` came with a push that was cut off.
     `there` were there before: a folder that is there with all below it counts once. `missing` are
-    neither there nor here: path and oid. `actions` are entries of the action cache.
+    neither there nor here: path and oid. `actions` are entries of the action cache. `elsewhere` are
+    paths, with why, if all that was asked for belongs on no remote that was asked.
     """
 
     remote: str
@@ -49,6 +60,7 @@ class Pushed:
     verified: int | None
     applied: bool
     actions: int = 0
+    elsewhere: tuple[tuple[RepoPath, str], ...] = ()
 
 
 def push(
@@ -78,13 +90,15 @@ def push(
     repo.git.fetches = True  # lockfiles of the history, which a partial clone may be without
     keys: set[str] = set()
     wanted = recorded(repo, targets, scope, keys) if targets else history(repo, scope, keys)
+    check_recorded(repo, wanted)
     if repo.settings.choice("pushactions", ("true", "false")) == "false":
         keys.clear()
     done: list[Pushed] = []
-    for name, mine in by_remote(repo, wanted, remote).items():
+    shares = by_remote(repo, wanted, remote)
+    for name, mine in shares.items():
         work = _Push(repo, name, jobs, progress, is_main=not done)
         done.append(work.run(mine, keys, verify=verify, dry_run=dry_run))
-    return done
+    return [replace(item, elsewhere=elsewhere(repo, wanted, shares)) for item in done]
 
 
 class _Push:

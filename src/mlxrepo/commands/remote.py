@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from mlxrepo.errors import InputError, MlxError
-from mlxrepo.paths import RepoPath
+from mlxrepo.paths import RepoPath, display
 from mlxrepo.repo.layout import PROJECT_FILE
 from mlxrepo.repo.remotes import (
     GIT,
@@ -18,6 +18,7 @@ from mlxrepo.repo.remotes import (
     chosen,
     default_name,
     is_local,
+    named,
     opened,
     specs,
 )
@@ -48,10 +49,11 @@ def add_remote(repo: Repo, name: str, url: str, options: Mapping[str, str]) -> R
     Raises:
         InputError: when there is one of that name, or the URL holds a secret.
     """
+    check_new(name, {"url": url, **options})
     if "://" not in url:
         url = os.path.normpath(os.path.join(repo.cwd, os.path.expanduser(url)))
+        _check_outside(repo, url)
     keys = {"url": url, **options}
-    check_new(name, keys)
     if name in specs(repo):
         raise InputError(f'there is a remote "{name}" already', hint=f"mlx remote rm {name}")
     if is_local(keys):
@@ -65,6 +67,21 @@ def add_remote(repo: Repo, name: str, url: str, options: Mapping[str, str]) -> R
     body = {key: typed.get(key, str)(value) for key, value in keys.items()}
     repo.update_project(RepoPath(PROJECT_FILE), lambda text: _with(text, name, body))
     return RemoteSpec(name, url, options, PROJECT_FILE)
+
+
+def _check_outside(repo: Repo, path: str) -> None:
+    """Check that a folder is no part of the worktree, nor of what git keeps.
+
+    Raises:
+        InputError: when it is: git would see every object, or a clone would lose its remote.
+    """
+    real = os.path.realpath(path)
+    for top in map(os.path.realpath, (repo.root, repo.git_dir, repo.common_dir)):
+        if real == top or real.startswith(f"{top}{os.sep}"):
+            raise InputError(
+                f"{display(path)} lies in this repository: that shares nothing",
+                hint="a folder outside of it, or a URL such as s3://bucket/folder",
+            )
 
 
 def _with(text: str, name: str, body: dict[str, bool | float | str]) -> str:
@@ -85,7 +102,7 @@ def remove_remote(repo: Repo, name: str) -> RemoteSpec:
     Raises:
         InputError: when there is none of that name.
     """
-    spec = chosen(repo, name)
+    spec = named(repo, name)
     section = f"mlx.remote.{spec.name}"
     repo.git.run("config", "--local", "--remove-section", section, accept=(0, 1, 128))
     if repo.settings.get("remote") == spec.name:
@@ -114,12 +131,16 @@ def default_remote(repo: Repo, name: str | None = None) -> RemoteSpec:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that was asked of a remote: whether it did it, how long it took, and why not."""
+    """One thing that was asked of a remote: whether it did it, how long it took, and why not.
+
+    `size` is how many bytes went in that time, where that is all that took it.
+    """
 
     what: str
     works: bool
     seconds: float
     why: str = ""
+    size: int = 0
 
 
 def try_remote(repo: Repo, name: str | None = None) -> tuple[RemoteSpec, list[Step]]:
@@ -135,6 +156,7 @@ def try_remote(repo: Repo, name: str | None = None) -> tuple[RemoteSpec, list[St
     data = os.urandom(SAMPLE)
     questions: list[tuple[str, Callable[[], bool | str]]] = [
         ("list", lambda: door.files("indexes") is not None),
+        ("be of a format that is known", lambda: remote.check_format() is not None),
         ("write", lambda: _write(door, path, data)),
         ("size", lambda: door.size(path) == SAMPLE),
         ("read", lambda: door.read(path) == data),
@@ -150,7 +172,8 @@ def try_remote(repo: Repo, name: str | None = None) -> tuple[RemoteSpec, list[St
     ]
     steps = []
     for what, ask in questions:
-        steps.append(_step(what, ask))
+        step = _step(what, ask)
+        steps.append(replace(step, size=SAMPLE) if what in ("write", "read") else step)
         if not steps[-1].works and what in ("list", "write"):
             break  # the others need it
     return spec, steps

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlxrepo.paths import RepoPath
 from mlxrepo.repo.remotes import chosen, opened
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.wanted import Scope, Wanted, by_remote, history, recorded
+from mlxrepo.repo.wanted import (
+    Scope,
+    Wanted,
+    by_remote,
+    check_recorded,
+    elsewhere,
+    history,
+    recorded,
+)
 from mlxrepo.store.gc import NOTHING, Amount
 from mlxrepo.store.survey import Survey, oid_in
 
@@ -17,13 +25,15 @@ from mlxrepo.store.survey import Survey, oid_in
 class Unpushed:
     """What one remote lacks: objects and bytes by path, each object under the first that names it.
 
-    `missing` are neither there nor here: path and oid.
+    `missing` are neither there nor here: path and oid. `elsewhere` are paths, with why, if all that
+    was asked for belongs on no remote that was asked.
     """
 
     remote: str
     url: str
     paths: tuple[tuple[RepoPath, Amount], ...]
     missing: tuple[tuple[str, str], ...]
+    elsewhere: tuple[tuple[RepoPath, str], ...] = ()
 
     @property
     def total(self) -> Amount:
@@ -43,8 +53,11 @@ def unpushed(
         EnvironmentFailed: when one cannot be asked.
     """
     wanted = recorded(repo, targets, Scope()) if targets else history(repo, Scope())
+    check_recorded(repo, wanted)
     shares = by_remote(repo, wanted, remote)
-    return [_lacking(repo, name, mine) for name, mine in shares.items()]
+    away = elsewhere(repo, wanted, shares)
+    found = [_lacking(repo, name, mine) for name, mine in shares.items()]
+    return [replace(item, elsewhere=away) for item in found]
 
 
 def _lacking(repo: Repo, name: str, wanted: list[Wanted]) -> Unpushed:

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from mlxrepo.errors import CannotDecide, InputError, Where
 from mlxrepo.nearest import nearest
@@ -15,57 +15,85 @@ from mlxrepo.paths import display
 from mlxrepo.repo.grammar import check_name
 from mlxrepo.repo.layout import PROJECT_FILE, REMOTES_FOLDER
 from mlxrepo.repo.repo import Repo
-from mlxrepo.store.opening import open_door
-from mlxrepo.store.refusals import redacted
+from mlxrepo.store.opening import is_protocol, open_door
+from mlxrepo.store.refusals import has_password, shown_url
 from mlxrepo.store.remote import Remote
 
 OPTIONS = ("endpoint", "region", "profile", "anonymous", "timeout")
 GIT, YAML = "git config", PROJECT_FILE
 
-_SECRET = re.compile(r"(?i)secret|token|passw|signature|sig$|credential|(api|access|account).?key")
-
 
 class RemoteSpec(NamedTuple):
-    """A remote as it is configured; `source` says where its URL stands."""
+    """A remote as it is configured; `source` says where its URL stands.
+
+    One with a `fault` can be listed and forgotten, and nothing else.
+    """
 
     name: str
     url: str
     options: Mapping[str, str]
     source: str
+    fault: InputError | None = None
 
     @property
     def shown(self) -> str:
         """Its URL as it may be printed."""
-        return redacted(self.url)
+        return shown_url(self.url)
 
 
 def specs(repo: Repo) -> dict[str, RemoteSpec]:
-    """Return every remote by name, sorted.
+    """Return every remote by name, sorted; what is wrong with one is its `fault`.
 
     Raises:
-        InputError: for a secret, an option that there is not, or one of mlx.yaml that only this
-            machine could reach.
+        InputError: when remotes stand in the mlx.yaml of a folder.
     """
     keys: dict[str, dict[str, str]] = {}
     sources: dict[str, str] = {}
+    faults: dict[str, InputError] = {}
     for name, given, where in _declared(repo):
-        check_shareable(given, where)
+        try:
+            check_shareable(given, where)
+        except InputError as error:
+            faults[name] = error
         keys[name], sources[name] = dict(given), YAML
     for name, key, value in _configured(repo):
         keys.setdefault(name, {})[key] = value
         if key == "url":
             sources[name] = GIT
+        fault = _fault_of_setting(name, key, value)
+        if fault:
+            faults.setdefault(name, fault)
     found = {}
     for name in sorted(keys):
-        options = keys[name]
-        check_no_secret(options, None)
-        url = options.pop("url", "")
+        url = keys[name].get("url", "")
         if not url:
-            raise InputError(
-                f'the remote "{name}" has no URL', hint=f"git config mlx.remote.{name}.url URL"
-            )
-        found[name] = RemoteSpec(name, url, options, sources[name])
+            faults.setdefault(name, _without_url(name))
+        options = {key: value for key, value in keys[name].items() if key in OPTIONS}
+        found[name] = RemoteSpec(name, url, options, sources.get(name, GIT), faults.get(name))
     return found
+
+
+def _without_url(name: str) -> InputError:
+    return InputError(
+        f'the remote "{name}" has no URL', hint=f"git config mlx.remote.{name}.url URL"
+    )
+
+
+def _fault_of_setting(name: str, key: str, value: str) -> InputError | None:
+    setting = f"mlx.remote.{name}.{key}"
+    if key not in ("url", *OPTIONS):
+        return InputError(
+            f"the setting {setting} is none of mlx",
+            hint=f"a remote has url, {', '.join(OPTIONS)}; secrets belong into the "
+            f"environment: git config --unset {setting}",
+        )
+    if is_public(key, value):
+        return None
+    return InputError(
+        f"the setting {setting} holds a secret: {shown_url(value)}",
+        hint=f"mlx remote rm {name}, and add it without; secrets belong into the environment, or "
+        "where your cloud keeps them",
+    )
 
 
 def _declared(repo: Repo) -> list[tuple[str, dict[str, str], Where]]:
@@ -90,12 +118,6 @@ def _configured(repo: Repo) -> list[tuple[str, str, str]]:
     for setting in repo.settings.names():
         if setting.startswith("remote.") and setting.count(".") > 1:
             name, _, key = setting[7:].rpartition(".")
-            if key not in ("url", *OPTIONS):
-                raise InputError(
-                    f"the setting mlx.{setting} is none of mlx",
-                    hint=f"a remote has url, {', '.join(OPTIONS)}; secrets belong into the "
-                    f"environment: git config --unset mlx.{setting}",
-                )
             found.append((name, key, repo.settings.get(setting)))
     return found
 
@@ -104,8 +126,21 @@ def chosen(repo: Repo, name: str | None = None) -> RemoteSpec:
     """Return the remote called `name`, or the default one.
 
     Raises:
-        InputError: when there is none of that name.
+        InputError: when there is none of that name, for a secret in it, an option that there is
+            not, or one of mlx.yaml that only this machine could reach.
         CannotDecide: when there is no remote, or several and none is the default.
+    """
+    spec = named(repo, name)
+    if spec.fault:
+        raise spec.fault
+    return spec
+
+
+def named(repo: Repo, name: str | None) -> RemoteSpec:
+    """Return the remote that `chosen` does, whatever is wrong with it.
+
+    Raises:
+        InputError, CannotDecide: as `chosen`, for the name.
     """
     known = specs(repo)
     name = name or default_name(repo, known)
@@ -143,8 +178,10 @@ def opened(repo: Repo, spec: RemoteSpec) -> Remote:
     """Open a remote.
 
     Raises:
-        InputError: when nothing here speaks its protocol.
+        InputError: when something is wrong with it, or nothing here speaks its protocol.
     """
+    if spec.fault:
+        raise spec.fault
     url = spec.url
     if "://" not in url:
         url = os.path.expanduser(url)
@@ -190,7 +227,7 @@ def check_shareable(keys: Mapping[str, str], where: Where | None) -> None:
     check_no_secret(keys, where)
     if is_local(keys):
         raise InputError(
-            f'"{redacted(keys.get("endpoint") or keys["url"])}" is only there for this machine',
+            f'"{shown_url(keys.get("endpoint") or keys["url"])}" is only there for this machine',
             hint="take it out and let git's settings keep it: mlx remote add NAME URL",
             where=where,
         )
@@ -203,23 +240,58 @@ def check_no_secret(keys: Mapping[str, str], where: Where | None) -> None:
         InputError: when one does; the message does not show it.
     """
     for key in ("url", "endpoint"):
-        parts = urlsplit(keys.get(key, ""))
-        named = (name for name, _ in parse_qsl(parts.query, keep_blank_values=True))
-        if ":" in parts.netloc.rpartition("@")[0] or any(map(_SECRET.search, named)):
+        if holds_secret(keys.get(key, "")):
             raise InputError(
-                f"the {key} {redacted(keys[key])} holds a secret",
+                f"the {key} {shown_url(keys[key])} holds a secret",
                 hint="secrets belong into the environment, or where your cloud keeps them",
                 where=where,
             )
 
 
+def holds_secret(url: str) -> bool:
+    """Say whether a URL holds a password, or a query: nothing but secrets stands there."""
+    return "://" in url and ("?" in url or has_password(url))
+
+
+def is_public(setting: str, value: str) -> bool:
+    """Say whether the value of a setting such as `remote.NAME.url` is none that is kept secret."""
+    return setting.rpartition(".")[2] in ("url", *OPTIONS) and not holds_secret(value)
+
+
 def check_new(name: str, keys: Mapping[str, str]) -> None:
-    """Check the name and the URL of a remote that is to be added.
+    """Check the name and the URL, as it was typed, of a remote that is to be added.
 
     Raises:
         InputError: when it cannot be.
     """
     check_name(name, "remote")
     check_no_secret(keys, None)
-    if not keys.get("url"):
+    url = keys.get("url", "")
+    if not url.strip():
         raise InputError("a remote needs a URL", hint=f"mlx remote add {name} s3://bucket/folder")
+    slip = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.@-]*):/*(.*)", url, re.DOTALL)
+    if "://" in url:
+        _check_address(url)
+    elif slip:
+        start, rest = slip.groups()
+        meant = f"{start}://{rest}" if is_protocol(start) else f"sftp://{start}/{rest}"
+        raise InputError(
+            f"{display(url)} is neither a URL nor the path of a folder",
+            hint=f"did you mean {display(meant)}?",
+        )
+
+
+def _check_address(url: str) -> None:
+    protocol, _, rest = url.partition("://")
+    if not is_protocol(protocol):
+        known = ["s3", "sftp", "gs", "az", "abfs", "https", "file"]
+        near = nearest(protocol, known)
+        raise InputError(
+            f"nothing speaks {display(protocol)}:// of {display(shown_url(url))}",
+            hint=f"did you mean {near}://?" if near else "s3://, sftp://, gs://, az://, https://",
+        )
+    if protocol not in ("file", "local", "memory") and not rest.split("/")[0]:
+        raise InputError(
+            f"{display(url)} names neither a bucket nor a host",
+            hint=f"{protocol}://BUCKET-OR-HOST/folder",
+        )

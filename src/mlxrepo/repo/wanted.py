@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from mlxrepo.errors import InputError
-from mlxrepo.paths import RepoPath, join
+from mlxrepo.errors import InputError, ObjectMissing
+from mlxrepo.paths import RepoPath, ancestors, display, join
 from mlxrepo.repo.declared import Declared
 from mlxrepo.repo.history import changes_from
 from mlxrepo.repo.lockrows import RowReader
@@ -84,6 +84,34 @@ def recorded(
     if missed and not found:
         raise missed
     return list(found)
+
+
+def check_recorded(repo: Repo, wanted: Iterable[Wanted]) -> None:
+    """Check that there is something at every path below what is tracked, at one revision at least.
+
+    Raises:
+        InputError: naming the first where there is nothing.
+    """
+    absent: dict[RepoPath, RepoPath] = {}
+    found: set[RepoPath] = set()
+    for item in wanted:
+        if item.below and _is_absent(repo, item):
+            absent.setdefault(item.full, item.path)
+        else:
+            found.add(item.full)
+    for full, path in absent.items():
+        if full not in found:
+            raise InputError(
+                f"{display(full)} is not recorded in {display(path)}",
+                hint=f"mlx ls {repo.place.word(path)}",
+            )
+
+
+def _is_absent(repo: Repo, item: Wanted) -> bool:
+    try:
+        return item.part(repo.store.tree) is None
+    except ObjectMissing:
+        return False  # its listing was never fetched: nobody knows here
 
 
 def _views(repo: Repo, scope: Scope) -> Iterator[tuple[Callable[[], Declared], Observed]]:
@@ -165,6 +193,37 @@ def split(
         return out.remote == name
 
     return [item for item in wanted if belongs(item.path)]
+
+
+def makers(repo: Repo, paths: Iterable[RepoPath]) -> dict[RepoPath, str]:
+    """Return the paths that no push sends, at or below outs with `push: false`, with their stages.
+
+    Today's mlx.yaml counts.
+    """
+    outs = repo.declared.outs
+    found = {}
+    for path in paths:
+        top = next((top for top in (path, *ancestors(path)) if top in outs), None)
+        if top is not None and not outs[top][1].push:
+            found[path] = outs[top][0].address
+    return found
+
+
+def elsewhere(
+    repo: Repo, wanted: Iterable[Wanted], shares: Mapping[str, Sequence[Wanted]]
+) -> tuple[tuple[RepoPath, str], ...]:
+    """Return the paths of what is wanted, with why, if none of it belongs on a remote of `shares`.
+
+    Else nothing: then those remotes are what is spoken of.
+    """
+    if any(shares.values()):
+        return ()
+    outs = repo.declared.outs
+    named = {item.full: outs[item.path][1] for item in wanted if item.path in outs}
+    return tuple(
+        (path, f"remote: {out.remote}" if out.push else "push: false")
+        for path, out in named.items()
+    )
 
 
 def meant_remotes(repo: Repo, name: str | None) -> list[str]:

@@ -48,6 +48,7 @@ class Network:
     def __init__(self, url: str, options: Mapping[str, str]):
         self.url = url.rstrip("/")
         self.place = f"{self.url} {options.get('endpoint', '')}".strip()
+        self.endpoint = options.get("endpoint", "")
         self.jobs = 16
         self._stopped = threading.Event()
         self._asked: set[concurrent.futures.Future[Any]] = set()
@@ -73,7 +74,7 @@ class Network:
         try:
             return kind(skip_instance_cache=True, use_listings_cache=False, **options)
         except Exception as error:  # an account that is not set, a host out of reach
-            raise refusal(error, self.url, self.role) from None
+            raise refusal(error, self.url, self.role, self.endpoint) from None
 
     def _full(self, path: str) -> str:
         return f"{self._base}/{path}" if path else self._base
@@ -96,7 +97,7 @@ class Network:
                 if isinstance(error, FileNotFoundError) and not is_bucket_absent(error):
                     raise
                 if not left or not is_transient(error):
-                    raise refusal(error, self.url, self.role) from None
+                    raise refusal(error, self.url, self.role, self.endpoint) from None
             self._stopped.wait(wait * random.uniform(0.7, 1.3))
             wait *= 2
         raise EnvironmentFailed("stopped")
@@ -247,3 +248,8 @@ def seconds(options: Mapping[str, str]) -> float:
     if not (found > 0 and math.isfinite(found)):
         raise InputError(f'the timeout "{text}" of a remote is no number of seconds')
     return found
+
+
+def protocols() -> frozenset[str]:
+    """Return what URLs that fsspec knows may begin with, installed or not."""
+    return frozenset(fsspec.registry.known_implementations)

@@ -32,3 +32,10 @@ def open_door(url: str, options: Mapping[str, str]) -> Door:
     from mlxrepo.store.network import Network  # fsspec, only where a remote is asked
 
     return Network(url, options)
+
+
+def is_protocol(name: str) -> bool:
+    """Say whether URLs that begin with `name` mean something here, installed or not."""
+    from mlxrepo.store.network import protocols
+
+    return name in protocols()

@@ -70,7 +70,11 @@ _TRANSIENT = {
 }  # fmt: skip
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
-_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
+_NAMED = {"abfs", "abfss", "az", "sftp", "ssh"}  # a user's or a container's name comes first
+_BUCKETS = {"abfs", "abfss", "adl", "az", "gcs", "gs", "s3", "s3a"}  # no host, so no port
+# No password: only the name of a user may stand before the host.
+_PLAIN = re.compile(r"(?:[^/@:]*@)?(?:\[[^]/@]*\]|[^/@:]*)(?P<port>:\d{1,5})?(?:/.*)?", re.DOTALL)
+_IN_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://((?:(?![A-Za-z0-9+.-]://).)*@)", re.DOTALL)
 _IN_QUERY = re.compile(
     r"(?i)([^&?=\s]*(?:signature|x-amz|token|sig|secret|passw|credential|key)[^&=\s]*)=[^&\s]+"
 )
@@ -82,7 +86,30 @@ def redacted(text: str) -> str:
         value = os.environ.get(name)
         if value and len(value) > 3:
             text = text.replace(value, "***")
-    return _IN_QUERY.sub(r"\1=***", _IN_URL.sub("***@", text))
+    return _IN_QUERY.sub(r"\1=***", _IN_URL.sub(_without_user, text))
+
+
+def _without_user(found: re.Match[str]) -> str:
+    protocol, before = found.groups()
+    if has_password(f"{found[0]}host"):
+        return f"{protocol}://***@"
+    hidden = before if protocol.lower() in _NAMED else re.sub(r"^[^/@\s]+@", "***@", before)
+    return f"{protocol}://{hidden}"
+
+
+def shown_url(url: str) -> str:
+    """Return a URL as it may be printed: a query may be a secret whatever it is called."""
+    start, mark, _ = url.partition("?") if "://" in url else (url, "", "")
+    return redacted(start) + (mark and "?***")
+
+
+def has_password(url: str) -> bool:
+    """Say whether a URL holds a password, also one that is not written as URLs want it."""
+    protocol, _, rest = url.partition("://")
+    plain = _PLAIN.fullmatch(rest)
+    if plain and not (plain["port"] and protocol.lower() in _BUCKETS):
+        return False
+    return ":" in rest.rpartition("@")[0]
 
 
 def is_bucket_absent(error: BaseException) -> bool:
@@ -114,7 +141,9 @@ def is_mismatch(error: BaseException) -> bool:
     return any(not codes.isdisjoint(_words(link)) for link in _chain(error))
 
 
-def refusal(error: BaseException, url: str, role: str = "remote") -> EnvironmentFailed:
+def refusal(
+    error: BaseException, url: str, role: str = "remote", endpoint: str = ""
+) -> EnvironmentFailed:
     """Return the error to show for what a library raised while it asked the remote at `url`."""
     place = f"the {role} {display(redacted(url))}"
     if is_bucket_absent(error):
@@ -123,6 +152,8 @@ def refusal(error: BaseException, url: str, role: str = "remote") -> Environment
     links = list(_chain(error))
     for word, (what, hint) in _MEANINGS.items():
         if any(word in _words(link) for link in links):
+            if endpoint and what.startswith("cannot be"):
+                place = f"{place} (at {display(shown_url(endpoint))})"
             return EnvironmentFailed(f"{place} {what}", hint=hint)
     if any(_status(link) in (429, 500, 502, 503, 504) for link in links):
         return EnvironmentFailed(

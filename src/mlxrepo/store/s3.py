@@ -152,7 +152,7 @@ class S3(Network):
         except Exception as error:
             if is_mismatch(error):
                 return True
-            raise refusal(error, self.url) from None
+            raise refusal(error, self.url, self.role, self.endpoint) from None
         return False
 
 
