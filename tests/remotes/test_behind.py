@@ -1,4 +1,4 @@
-"""Data that git's lockfile has overtaken: after `git pull` what lies here is older than recorded."""
+"""Data that git's lockfile has overtaken: after `git pull` what is here is older."""
 
 from __future__ import annotations
 
@@ -111,7 +111,8 @@ def test_the_command_that_it_names_leads_out(one: Pipeline, pulled: Pipeline) ->
     assert "data/x.csv is older than recorded" in done.stderr
     assert "mlx checkout data/x.csv " in done.stderr
     assert pulled.project.mlx("checkout", "data/x.csv").returncode == 0
-    assert pulled.outcomes("sum") == {"sum": "restored"} or pulled.read("sum.txt") == "2\n"
+    pulled.outcomes("sum")
+    assert pulled.read("sum.txt") == "2\n"
     assert is_as_committed(pulled)
 
 
@@ -151,8 +152,7 @@ def test_with_pull_the_recorded_version_is_placed(one: Pipeline, pulled: Pipelin
 
 def test_pull_says_so_when_the_remote_has_not_got_it(pulled: Pipeline, folder: Spot) -> None:
     assert folder.folder is not None
-    for path in folder.folder.iterdir():
-        shutil.rmtree(path) if path.is_dir() and path.name in ("packs", "indexes", "index") else 0
+    shutil.rmtree(folder.folder / "packs")
     done = pulled.project.mlx("repro", "--pull", "sum")
     assert done.returncode == 1, done
     assert "data/x.csv is older than recorded" in done.stderr
@@ -185,12 +185,10 @@ def test_status_does_not_call_it_modified(pulled: Pipeline) -> None:
     ]
     assert pulled.project.mlx("status", "--exit-code").returncode == 1
     assert pulled.project.mlx("fetch").returncode == 0
-    second, first = lines()
-    print(second)
-    assert first == "older than recorded: data/x.csv (data:x)  (mlx checkout data:x)"
-    assert second.endswith("(mlx checkout data:images)  1 file absent (in the store)") or (
-        "mlx checkout data:images" in second
-    )
+    assert lines() == [
+        "older than recorded: images (data:images)  (mlx checkout data:images)",
+        "older than recorded: data/x.csv (data:x)  (mlx checkout data:x)",
+    ]
     found = json.loads(pulled.project.mlx("status", "--json").stdout)
     assert {a["state"] for a in found["artifacts"]} == {"older than recorded"}
 
@@ -208,7 +206,7 @@ def test_add_takes_it_only_by_its_name(pulled: Pipeline) -> None:
     before = pulled.read("mlx.lock")
     assert pulled.project.mlx("add", "data/x.csv").returncode == 0
     assert pulled.read("mlx.lock") != before
-    assert pulled.outcomes("sum") in ({"sum": "restored"}, {"sum": "ran"}, {"sum": "up-to-date"})
+    pulled.outcomes("sum")
     assert (pulled.read("data/x.csv"), pulled.read("sum.txt")) == ("1\n", "1\n")
 
 

@@ -118,7 +118,7 @@ def _show_path(screen: Screen, path: PathStatus) -> None:
     verb = "checkout" if path.origin == FETCHED else "pull"
     if path.state == BEHIND:
         line += f"  (mlx {verb} {path.address})"
-    if path.absent:
+    elif path.absent:
         files = units.count(path.absent, "file")
         line += f"  {files} absent ({path.origin}; mlx {verb} {path.address} brings it)"
     out(line)

@@ -168,8 +168,10 @@ def _path(scan: Scan, item: Tracked, before: Entry | None) -> PathStatus:
         return PathStatus(item.path, item.address, state)
     if same(merged.entry, item.entry):
         return PathStatus(item.path, item.address, CLEAN, absent=merged.absent)
+    if state == BEHIND:  # what its files are does not matter: nobody has edited one
+        return PathStatus(item.path, item.address, BEHIND)
     differ = tuple(changes(scan.tree, item.entry, merged.entry))
-    return PathStatus(item.path, item.address, state, differ, merged.absent)
+    return PathStatus(item.path, item.address, MODIFIED, differ, merged.absent)
 
 
 def _with_origin(repo: Repo, item: Tracked, found: PathStatus) -> PathStatus:

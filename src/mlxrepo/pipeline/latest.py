@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mlxrepo.errors import ObjectMissing, Refused
-from mlxrepo.paths import RepoPath, display
+from mlxrepo.paths import display
 from mlxrepo.pipeline.supply import Supply
 from mlxrepo.progress import Progress
 from mlxrepo.repo.observed import Tracked

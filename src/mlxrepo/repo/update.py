@@ -22,7 +22,6 @@ from mlxrepo.store.snapshot import Scan
 from mlxrepo.store.subtree import find, replace
 from mlxrepo.store.tree import Entry
 
-
 NAMED = 5  # paths in an error
 
 
