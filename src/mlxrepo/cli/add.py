@@ -88,6 +88,10 @@ def command(
     if screen.json:
         emit_json("add", _document(done))
         return
+    _show(screen, repo.root, done, way_out)
+
+
+def _show(screen: Screen, root: str, done: Added, way_out: str | None) -> None:
     for updated in done.updated:
         out(_line(updated))
         for path in updated.deleted[:20]:
@@ -99,7 +103,7 @@ def command(
     elif not done.updated:
         out("nothing changed")
     if done.to_commit:
-        say(screen, render.next_step(repo.root, done.to_commit))
+        say(screen, render.next_step(root, done.to_commit))
 
 
 def _send(

@@ -13,7 +13,7 @@ from mlxrepo.pipeline.aside import left_behind
 from mlxrepo.pipeline.collect import collect
 from mlxrepo.pipeline.decide import UP_TO_DATE, Reason, differences
 from mlxrepo.pipeline.edited import find_edited, record_edited
-from mlxrepo.pipeline.graph import build_graph, read_paths
+from mlxrepo.pipeline.graph import Graph, build_graph, read_paths
 from mlxrepo.pipeline.hide import Hider
 from mlxrepo.pipeline.judge import Judge
 from mlxrepo.pipeline.maker import email
@@ -77,10 +77,7 @@ def accept(
     addresses = resolve_stages(targets, repo.place, repo.declared)
     graph = build_graph(repo.declared)
     addresses = [address for address in graph.order if address in addresses]
-    read = find_edited(repo, graph, addresses)
-    if read.behind:
-        raise behind(repo, read.behind)
-    updated = () if dry_run else record_edited(repo, read)
+    updated = _record_edited(repo, graph, addresses, dry_run)
     note = {"by": email(repo.git), "why": why.strip()}
     judge = Judge(repo, progress=progress)
     stages = [graph.stages[address] for address in addresses]
@@ -103,6 +100,15 @@ def accept(
         tuple(repo.git.uncommitted(locks)) if not dry_run else (),
         not dry_run,
     )
+
+
+def _record_edited(
+    repo: Repo, graph: Graph, addresses: list[str], dry_run: bool
+) -> tuple[Updated, ...]:
+    found = find_edited(repo, graph, addresses)
+    if found.behind:
+        raise behind(repo, found.behind)
+    return () if dry_run else record_edited(repo, found)
 
 
 def _claim(repo: Repo, stages: list[Stage]) -> Claim:

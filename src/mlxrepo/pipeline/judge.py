@@ -28,7 +28,6 @@ from mlxrepo.repo.lockfile import Output, StageRecord, parse_lock
 from mlxrepo.repo.observed import Tracked
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.stage import Stage
-from mlxrepo.repo.update import behind
 from mlxrepo.store.tree import Entry
 
 Present = dict[RepoPath, Entry | None]
@@ -78,6 +77,8 @@ class Judge:
         Raises:
             Refused: which of both is meant, the user says.
         """
+        from mlxrepo.repo.update import behind  # a look that finds none need not load it
+
         raise behind(self.repo, items)
 
     def is_settled(self, stage: Stage) -> bool:
