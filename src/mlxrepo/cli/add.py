@@ -15,7 +15,7 @@ from mlxrepo.commands.add import Added, add, add_modified
 from mlxrepo.errors import InputError
 from mlxrepo.paths import display
 from mlxrepo.repo.repo import Repo
-from mlxrepo.repo.update import Updated
+from mlxrepo.repo.update import Updated, behind
 
 _TO_REMOTE = "mlx add --to-remote SOURCE [DEST]"
 KINDS = {"dataset": "data", "feature": "feature", "model": "model"}
@@ -84,17 +84,26 @@ def command(
         else:
             done = add(repo, paths, name=name, kind=KINDS[kind] if kind else None, progress=bar)
         bar.done()
+        way_out = behind(repo, done.behind).hint if done.behind else None
     if screen.json:
         emit_json("add", _document(done))
         return
+    _show(screen, repo.root, done, way_out)
+
+
+def _show(screen: Screen, root: str, done: Added, way_out: str | None) -> None:
     for updated in done.updated:
         out(_line(updated))
         for path in updated.deleted[:20]:
             out(f"  deleted: {display(path)}")
-    if not done.updated:
+    for item in done.behind:
+        out(f"left as it is: {display(item.path)} is older than recorded")
+    if way_out:
+        say(screen, way_out)
+    elif not done.updated:
         out("nothing changed")
     if done.to_commit:
-        say(screen, render.next_step(repo.root, done.to_commit))
+        say(screen, render.next_step(root, done.to_commit))
 
 
 def _send(
@@ -143,5 +152,6 @@ def _document(done: Added) -> dict[str, Any]:
             }
             for updated in done.updated
         ],
+        "behind": [item.path for item in done.behind],
         "to_commit": list(done.to_commit),
     }

@@ -12,6 +12,7 @@ from mlxrepo.cli.options import Command
 from mlxrepo.cli.screen import Screen
 from mlxrepo.commands.status import (
     ABSENT,
+    BEHIND,
     CLEAN,
     FETCHED,
     RUNNING,
@@ -26,7 +27,13 @@ from mlxrepo.paths import display
 from mlxrepo.repo.repo import Repo
 
 SHOWN_CHANGES = 10
-_COLORS = {"modified": "yellow", "deleted": "red", "not added": "yellow", STALE: "yellow"}
+_COLORS = {
+    "modified": "yellow",
+    BEHIND: "yellow",
+    "deleted": "red",
+    "not added": "yellow",
+    STALE: "yellow",
+}
 
 
 @click.command(
@@ -53,7 +60,8 @@ def command(
 ) -> int:
     """Show what differs from what is recorded.
 
-    Data is clean, modified, deleted or absent (recorded, but never fetched here, or dropped);
+    Data is clean, modified, older than recorded (after a git pull), deleted or absent (recorded,
+    but never fetched here, or dropped);
     stages are up to date or stale, with the reason. Nothing is changed and nothing is run.
     --unpushed tells what mlx push would send; only then is a remote asked.
     """
@@ -107,8 +115,10 @@ def _show_path(screen: Screen, path: PathStatus) -> None:
     counts = render.change_counts(path.changes)
     if counts and path.changes[0].path:
         line += f"  {counts}"
-    if path.absent:
-        verb = "checkout" if path.origin == FETCHED else "pull"
+    verb = "checkout" if path.origin == FETCHED else "pull"
+    if path.state == BEHIND:
+        line += f"  (mlx {verb} {path.address})"
+    elif path.absent:
         files = units.count(path.absent, "file")
         line += f"  {files} absent ({path.origin}; mlx {verb} {path.address} brings it)"
     out(line)

@@ -12,8 +12,8 @@ from mlxrepo.pipeline.actioncache import Result
 from mlxrepo.pipeline.aside import left_behind
 from mlxrepo.pipeline.collect import collect
 from mlxrepo.pipeline.decide import UP_TO_DATE, Reason, differences
-from mlxrepo.pipeline.edited import record_edited
-from mlxrepo.pipeline.graph import build_graph, read_paths
+from mlxrepo.pipeline.edited import find_edited, record_edited
+from mlxrepo.pipeline.graph import Graph, build_graph, read_paths
 from mlxrepo.pipeline.hide import Hider
 from mlxrepo.pipeline.judge import Judge
 from mlxrepo.pipeline.maker import email
@@ -25,7 +25,7 @@ from mlxrepo.repo.lockfile import StageRecord
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.stage import Stage
 from mlxrepo.repo.targets import resolve_stages
-from mlxrepo.repo.update import Updated
+from mlxrepo.repo.update import Updated, behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +69,15 @@ def accept(
         InputError: for a target that is no stage, one that always runs, or an out or an input that
             is not here.
         EnvironmentFailed: when one of them is running.
-        Refused: when something changed meanwhile, or a run that was killed has outs aside.
+        Refused: when something changed meanwhile, a run that was killed has outs aside, or data is
+            older than recorded.
     """
     if not why.strip():
         raise InputError("a reason is needed", hint="mlx accept STAGE -m WHY")
     addresses = resolve_stages(targets, repo.place, repo.declared)
     graph = build_graph(repo.declared)
     addresses = [address for address in graph.order if address in addresses]
-    updated = () if dry_run else record_edited(repo, graph, addresses)
+    updated = _record_edited(repo, graph, addresses, dry_run)
     note = {"by": email(repo.git), "why": why.strip()}
     judge = Judge(repo, progress=progress)
     stages = [graph.stages[address] for address in addresses]
@@ -99,6 +100,15 @@ def accept(
         tuple(repo.git.uncommitted(locks)) if not dry_run else (),
         not dry_run,
     )
+
+
+def _record_edited(
+    repo: Repo, graph: Graph, addresses: list[str], dry_run: bool
+) -> tuple[Updated, ...]:
+    found = find_edited(repo, graph, addresses)
+    if found.behind:
+        raise behind(repo, found.behind)
+    return () if dry_run else record_edited(repo, found)
 
 
 def _claim(repo: Repo, stages: list[Stage]) -> Claim:

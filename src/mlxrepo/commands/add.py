@@ -11,6 +11,7 @@ from mlxrepo.paths import RepoPath, display
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.adding import New, add_new, check_known, files_of, parsed, plan_new, tracked_at
 from mlxrepo.repo.declared import SECTIONS
+from mlxrepo.repo.observed import Tracked
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.room import check_room
 from mlxrepo.repo.update import Updated, gone, modified, update_tracked
@@ -18,10 +19,14 @@ from mlxrepo.repo.update import Updated, gone, modified, update_tracked
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What was recorded, and the files that git should commit now."""
+    """What was recorded, and the files that git should commit now.
+
+    `behind` is older than recorded, for mlx.lock changed since it was placed; it stays as it is.
+    """
 
     updated: tuple[Updated, ...]
     to_commit: tuple[RepoPath, ...]
+    behind: tuple[Tracked, ...] = ()
 
 
 def add(
@@ -63,19 +68,21 @@ def add(
 def add_modified(repo: Repo, *, progress: Progress = SILENT) -> Added:
     """Record every tracked path whose workspace content changed (`add -u`).
 
+    What is older than recorded nobody has changed here: `add` with its path records it.
+
     Raises:
         Refused: when a whole tracked path is gone; nothing is recorded then.
         EnvironmentFailed: when the disk of the store has too little room.
     """
     data = [item for item in repo.observed.tracked() if item.role in SECTIONS]
     found = modified(repo, data)
-    for item in found:
+    for item in found.edited:
         if not os.path.lexists(repo.full(item.path)):
             raise gone(repo, item.path)
-    check_room(repo, [item.path for item in found])
-    updated = [update_tracked(repo, item, item.path, progress=progress) for item in found]
-    touched = [path for item in found for path in files_of(repo, item)]
-    return Added(tuple(updated), tuple(repo.git.uncommitted(touched)))
+    check_room(repo, [item.path for item in found.edited])
+    updated = [update_tracked(repo, item, item.path, progress=progress) for item in found.edited]
+    touched = [path for item in found.edited for path in files_of(repo, item)]
+    return Added(tuple(updated), tuple(repo.git.uncommitted(touched)), tuple(found.behind))
 
 
 def _folders(repo: Repo, fresh: Sequence[New]) -> list[RepoPath]:

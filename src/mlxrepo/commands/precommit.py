@@ -162,6 +162,6 @@ class _Search:
 def _changed(repo: Repo, locks: Mapping[RepoPath, Records]) -> tuple[tuple[RepoPath, ...], str]:
     tracked = [item for item in Observed(locks).tracked() if item.cache]
     try:
-        return tuple(item.path for item in modified(repo, tracked)), ""
+        return tuple(item.path for item in modified(repo, tracked).edited), ""
     except MlxError as error:
         return (), error.message

@@ -11,7 +11,7 @@ from mlxrepo.pipeline.alive import new_run_id
 from mlxrepo.pipeline.aside import recover
 from mlxrepo.pipeline.check import check
 from mlxrepo.pipeline.decide import MAY_RUN, RUN, UP_TO_DATE, Rules
-from mlxrepo.pipeline.edited import record_edited
+from mlxrepo.pipeline.edited import find_edited, record_edited
 from mlxrepo.pipeline.engine import Engine
 from mlxrepo.pipeline.graph import Graph, build_graph, read_paths
 from mlxrepo.pipeline.journaling import Journal
@@ -99,6 +99,7 @@ def repro(
             runs.
         EnvironmentFailed: when a stage is in the hands of the run that started this one, or a
             remote that is to be asked cannot be.
+        Refused: when data that is read is older than recorded, and does not come from a remote.
     """
     # Before anything is read: what is being rearranged is read afterwards.
     with nullcontext() if dry_run else _running(repo, progress):
@@ -109,10 +110,14 @@ def repro(
         rules = Rules(forced, options.allow_missing, options.run_cache)
         recovered = [] if dry_run else recover(repo, repo.claims("mlx repro"), progress.note)
         judge = _judge(repo, options, rules, not dry_run, progress)
+        keep = options.allow_missing
+        found = find_edited(repo, graph, chosen, keep_deleted=keep)
+        if found.behind:
+            judge.catch_up(found.behind)
         _check(judge, graph, chosen)
         if dry_run:
             return Repro(_preview(judge, graph, chosen))
-        updated = record_edited(repo, graph, chosen, keep_deleted=options.allow_missing)
+        updated = record_edited(repo, found, keep_deleted=keep)
         if updated:
             judge.reload()
         reports = _run(judge, graph, chosen, options, Journal(repo, new_run_id(), listener, words))

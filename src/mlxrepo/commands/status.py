@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CLEAN = "clean"
 MODIFIED = "modified"
+BEHIND = "older than recorded"
 DELETED = "deleted"
 ABSENT = "absent"
 UNRECORDED = "not added"
@@ -39,10 +40,11 @@ UP_TO_DATE = "up-to-date"  # as in mlxrepo.pipeline.decide
 
 
 class PathStatus(NamedTuple):
-    """A tracked path. State is clean, modified, deleted, absent or "not added".
+    """A tracked path. State is clean, modified, deleted, absent, "not added" or BEHIND.
 
+    BEHIND is as mlx placed it, and the lockfile has changed since.
     `absent` counts recorded files that are not in this worktree by design; `origin` says why, and
-    what brings them: FETCHED (they are in the store), DROPPED or NEVER ("" where none is absent).
+    what brings them, or the newer ones: FETCHED (in the store), DROPPED or NEVER ("" elsewhere).
     """
 
     path: RepoPath
@@ -159,19 +161,22 @@ def _path(scan: Scan, item: Tracked, before: Entry | None) -> PathStatus:
         if before is None:
             return PathStatus(item.path, item.address, ABSENT, absent=item.entry.files)
         return PathStatus(item.path, item.address, DELETED)
+    state = BEHIND if same(here, before) else MODIFIED
     try:
         merged = presence(scan.tree, scan.put_tree, here, before, item.entry)
     except ObjectMissing:
-        return PathStatus(item.path, item.address, MODIFIED)
+        return PathStatus(item.path, item.address, state)
     if same(merged.entry, item.entry):
         return PathStatus(item.path, item.address, CLEAN, absent=merged.absent)
+    if state == BEHIND:  # what its files are does not matter: nobody has edited one
+        return PathStatus(item.path, item.address, BEHIND)
     differ = tuple(changes(scan.tree, item.entry, merged.entry))
     return PathStatus(item.path, item.address, MODIFIED, differ, merged.absent)
 
 
 def _with_origin(repo: Repo, item: Tracked, found: PathStatus) -> PathStatus:
-    """Say why files are absent; the first that is not in the store decides."""
-    if not found.absent:
+    """Say why files are absent, or older; the first that is not in the store decides."""
+    if not found.absent and found.state != BEHIND:
         return found
     if repo.store.is_whole(item.entry):
         return found._replace(origin=FETCHED)

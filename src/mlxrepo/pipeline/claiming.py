@@ -12,7 +12,7 @@ from mlxrepo.pipeline.aside import left_behind, recover
 from mlxrepo.pipeline.inputs import Inputs
 from mlxrepo.repo.claims import LOOK_SECONDS, Claim, Held, Units, allow_many, units_of
 from mlxrepo.repo.stage import Stage
-from mlxrepo.repo.update import modified, update_tracked
+from mlxrepo.repo.update import behind, modified, update_tracked
 
 MANY = 128  # claims that wait for their record to be written; each is some open files
 
@@ -68,7 +68,11 @@ class StageClaims:
             return found
         touched = {*outs, *read}
         is_left = any(not touched.isdisjoint(a.paths) for a in left_behind(self._repo, self._run))
-        edited = self._record_edited(action)
+        try:
+            edited = self._record_edited(action)
+        except BaseException:
+            found.release()
+            raise
         if is_left or edited or not self._repo.is_observed_now:
             found.release()
             if is_left:
@@ -81,6 +85,9 @@ class StageClaims:
         """Record data that was edited since the run began: what is read has to be in the store.
 
         Once for a stage: what never holds still is found changed when the stage has run.
+
+        Raises:
+            Refused: when it is older than recorded, for a `git pull` came meanwhile.
         """
         edited = self._inputs.edited(action)
         if not edited or action.stage.address in self._edited:
@@ -88,10 +95,12 @@ class StageClaims:
         self._edited.add(action.stage.address)
         keep = self._inputs.allow_missing
         found = modified(self._repo, edited, keep_deleted=keep)
-        for tracked in found:
+        if found.behind:
+            raise behind(self._repo, found.behind)
+        for tracked in found.edited:
             update_tracked(self._repo, tracked, tracked.path, keep_deleted=keep)
             self._inputs.progress.note(f"recorded first: {display(tracked.path)} had changed")
-        return bool(found)
+        return bool(found.edited)
 
     def _paths(self, action: Action) -> tuple[list[RepoPath], set[RepoPath]]:
         """Return what a stage writes, and itself, for there may be no outs; and what it reads."""

@@ -96,6 +96,10 @@ class Inputs:
         self.note_outs(stage, outs)
         self._assumed.update(out.path for out in outs)
 
+    def assume(self, items: Iterable[Tracked]) -> None:
+        """Count data as it is recorded, whatever is here, in a look ahead."""
+        self._assumed.update(item.path for item in items)
+
     def environment(self, stage: Stage) -> dict[str, Any]:
         """Return what a stage depends on besides its deps and params, as digests.
 

@@ -25,6 +25,7 @@ from mlxrepo.pipeline.sound import has_its_key, has_its_metrics
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.layout import ACTIONS_FOLDER, LOCK_FILE
 from mlxrepo.repo.lockfile import Output, StageRecord, parse_lock
+from mlxrepo.repo.observed import Tracked
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.stage import Stage
 from mlxrepo.store.tree import Entry
@@ -69,6 +70,16 @@ class Judge:
         self._read_records()
         self.inputs.reload()
         self.look_again()
+
+    def catch_up(self, items: list[Tracked]) -> None:
+        """Get data that is older than recorded out of the way of a run: here, refuse it.
+
+        Raises:
+            Refused: which of both is meant, the user says.
+        """
+        from mlxrepo.repo.update import behind  # a look that finds none need not load it
+
+        raise behind(self.repo, items)
 
     def is_settled(self, stage: Stage) -> bool:
         """Say whether a stage is up to date without asking why: nothing it touches was touched."""

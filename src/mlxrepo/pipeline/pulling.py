@@ -18,11 +18,13 @@ from mlxrepo.pipeline.action import Action
 from mlxrepo.pipeline.actioncache import Result
 from mlxrepo.pipeline.decide import DEFAULT, RESTORE, Decision, Rules
 from mlxrepo.pipeline.judge import Judge, Present, by_history
+from mlxrepo.pipeline.latest import bring_recorded
 from mlxrepo.pipeline.remoteresults import RemoteResults, taken
 from mlxrepo.pipeline.supply import Supply
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.declared import SECTIONS
 from mlxrepo.repo.lockfile import Output, StageRecord
+from mlxrepo.repo.observed import Tracked
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.stage import Stage
 from mlxrepo.repo.wanted import Wanted
@@ -146,6 +148,20 @@ class PullingJudge(Judge):
         return False
 
     # inputs
+
+    def catch_up(self, items: list[Tracked]) -> None:
+        """Place what is recorded of data that is older; a look ahead counts it as placed.
+
+        Raises:
+            Refused: when it cannot be had.
+            EnvironmentFailed: when a remote cannot be asked.
+        """
+        self._supply.list(Wanted(item.path, item.entry) for item in items)
+        if not self._acts:
+            self.inputs.assume(items)
+            return
+        bring_recorded(self.repo, self._supply, items, self.inputs.progress)
+        self.reload()
 
     def reach(self, stage: Stage) -> None:
         """Get the listings of absent folders that a stage's dependencies lie in or look through."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from mlxrepo.errors import InputError, Refused
+from mlxrepo.errors import InputError, ObjectMissing, Refused
 from mlxrepo.paths import RepoPath, display, parent
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.lockfile import DataRecord, Records
@@ -20,6 +21,8 @@ from mlxrepo.store.compare import Change, changes, presence, same
 from mlxrepo.store.snapshot import Scan
 from mlxrepo.store.subtree import find, replace
 from mlxrepo.store.tree import Entry
+
+NAMED = 5  # paths in an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,18 +122,54 @@ def _whole(scan: Scan, top: Entry | None, below: str, new: Entry | None) -> Entr
     return replace(scan.tree, scan.put_tree, top, below, new)
 
 
-def modified(
-    repo: Repo, tracked: Iterable[Tracked], *, keep_deleted: bool = False
-) -> list[Tracked]:
-    """Return those tracked paths whose workspace content is not what is recorded."""
+class Modified(NamedTuple):
+    """Tracked paths whose workspace content is not what is recorded: by a hand, or by git.
+
+    What is `behind` lies there as mlx placed it, and the lockfile has moved on since: another
+    commit's came, with `git pull` for one.
+    """
+
+    edited: list[Tracked]
+    behind: list[Tracked]
+
+
+def modified(repo: Repo, tracked: Iterable[Tracked], *, keep_deleted: bool = False) -> Modified:
+    """Return those tracked paths whose workspace content is not what is recorded.
+
+    Raises:
+        ObjectMissing: when the recorded listing of a folder that was edited is not in the store.
+    """
     scan = repo.scan()
-    placed = {} if keep_deleted else repo.placed
-    found = []
+    placed = repo.placed
+    found = Modified([], [])
     for item in tracked:
-        here = scan.entry(item.path)
-        if same(here, item.entry) or (here is None and item.path not in placed):
+        here, before = scan.entry(item.path), placed.get(item.path)
+        was = None if keep_deleted else before
+        if same(here, item.entry) or (here is None and was is None):
             continue
-        merged = presence(scan.tree, scan.put_tree, here, placed.get(item.path), item.entry)
-        if not same(merged.entry, item.entry):
-            found.append(item)
+        untouched = here is not None and same(here, before)
+        try:
+            merged = presence(scan.tree, scan.put_tree, here, was, item.entry).entry
+        except ObjectMissing:
+            if not untouched:
+                raise
+            merged = here
+        if not same(merged, item.entry):
+            (found.behind if untouched else found.edited).append(item)
     return found
+
+
+def behind(repo: Repo, items: Iterable[Tracked]) -> Refused:
+    """Return the error for data that is older than recorded: the user says which one is meant."""
+    items = list(items)
+    names = ", ".join(display(item.path) for item in items[:NAMED])
+    more = f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
+    words = " ".join(repo.place.word(item.path) for item in items[:NAMED])
+    rest = " …" if more else ""
+    verb = "checkout" if all(repo.store.is_whole(item.entry) for item in items) else "pull"
+    are = "is" if len(items) == 1 else "are"
+    return Refused(
+        f"{names}{more} {are} older than recorded: as mlx placed it before mlx.lock changed",
+        hint=f"mlx {verb} {words}{rest} brings what is recorded; mlx add {words}{rest} records "
+        "what is here",
+    )
