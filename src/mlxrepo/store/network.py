@@ -252,4 +252,4 @@ def seconds(options: Mapping[str, str]) -> float:
 
 def protocols() -> frozenset[str]:
     """Return what URLs that fsspec knows may begin with, installed or not."""
-    return frozenset(fsspec.registry.known_implementations)
+    return frozenset(fsspec.available_protocols())
