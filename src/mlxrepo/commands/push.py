@@ -189,10 +189,7 @@ class _Push:
         with self._repo.store.writing():
             for item in wanted:
                 self._repo.store.keep(item.entry)  # from gc, until all is sent
-                if item.below:
-                    survey.add_part(item.entry, item.below, item.path)
-                else:
-                    survey.add(item.entry, item.path)
+                survey.add(item.entry, item.path, item.below)
 
     def _prepare(self) -> None:
         self._remote.prepare(*identity(self._repo))

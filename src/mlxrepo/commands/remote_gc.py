@@ -145,7 +145,8 @@ def _needs(
     found: list[Root] = []
     at_hand: dict[str, str] = {}
     progress.start("asking what is needed", len(clones) + 1, "repositories")
-    for other in [repo, *map(Repo.find, clones)]:
+    here = [repo, *map(Repo.find, clones)]
+    for other in here:
         check_clock(other)
         id_, _ = identity(other)
         at_hand[id_] = other.root
@@ -156,7 +157,6 @@ def _needs(
         if user.path != repo.common_dir:
             found += asked(user, sparing=True)
     progress.done()
-    here = [repo, *map(Repo.find, clones)]
     away = [
         user
         for id_, user in listed.items()

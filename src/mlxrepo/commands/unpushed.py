@@ -66,10 +66,7 @@ def _lacking(repo: Repo, name: str, wanted: list[Wanted]) -> Unpushed:
     paths: dict[RepoPath, Amount] = {}
     for item in wanted:
         objects, size = survey.objects, survey.amount
-        if item.below:
-            survey.add_part(item.entry, item.below, item.path)
-        else:
-            survey.add(item.entry, item.path)
+        survey.add(item.entry, item.path, item.below)
         more = Amount(survey.objects - objects, survey.amount - size)
         if more.objects:
             paths[item.path] = paths.get(item.path, NOTHING).plus(more)

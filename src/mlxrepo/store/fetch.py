@@ -62,6 +62,12 @@ class Read(NamedTuple):
     end: int
     spots: list[Spot]
 
+    def cut(self, data: bytes) -> Iterator[tuple[Spot, bytes]]:
+        """Yield each object with what is stored of it in the bytes of this read."""
+        for spot in self.spots:
+            start = spot.offset - self.start
+            yield spot, data[start : start + spot.length]
+
 
 class Fetch:
     """Fetches what is wanted from one remote into the store."""
@@ -265,12 +271,11 @@ class Fetch:
                 hint=f"mlx remote fsck {self._remote.name} --repair, in a clone that has the data",
             ) from None
         good, bad = [], []
-        for spot in read.spots:
-            start = spot.offset - read.start
+        for spot, stored in read.cut(data):
             try:
-                good.append((spot, decode(spot, data[start : start + spot.length])))
+                good.append((spot, decode(spot, stored)))
             except Damaged:
-                self.wrong.keep(oid_in(spot.key), data[start : start + spot.length])
+                self.wrong.keep(oid_in(spot.key), stored)
                 bad.append(spot)
         return good, bad
 

@@ -8,11 +8,11 @@ from contextlib import suppress
 from mlxrepo import files, reading
 from mlxrepo.errors import MlxError
 from mlxrepo.progress import SILENT, Progress
-from mlxrepo.store.contents import contents
+from mlxrepo.store.contents import read_back
 from mlxrepo.store.copies import packed_copy
 from mlxrepo.store.objects import Store
 from mlxrepo.store.remote import Remote
-from mlxrepo.store.remoteindex import WHOLE, Known
+from mlxrepo.store.remoteindex import Known
 from mlxrepo.store.survey import oid_in
 
 
@@ -21,20 +21,8 @@ def bad_copies(
 ) -> list[bytes]:
     """Read objects on a remote and return those that are absent or hold other bytes."""
     spots = [spot for key in keys if (spot := known.find(key))]
-    progress.start(f"reading {remote.name}", sum(spot.size for spot in spots), "bytes")
-    bad: list[bytes] = []
-    packed = [spot for spot in spots if spot.form != WHOLE]
-    for spot, data in contents(remote, packed, jobs=jobs):
-        if data is None:
-            bad.append(spot.key)
-        progress.advance(spot.size)
-    for spot in spots:
-        if spot.form == WHOLE:
-            if not remote.holds(oid_in(spot.key), spot.size):
-                bad.append(spot.key)
-            progress.advance(spot.size)
-    progress.done()
-    return bad
+    found = read_back(remote, spots, jobs=jobs, progress=progress)
+    return [spot.key for spot, is_good, _ in found if not is_good]
 
 
 def bad_here(store: Store, sizes: Mapping[bytes, int], progress: Progress = SILENT) -> set[bytes]:

@@ -134,26 +134,19 @@ class Remote:
 
     def _note_sweeps(self, sweeps: frozenset[str]) -> None:
         """Forget which entries of actions are there when a gc may have taken some."""
-        place = self._place("sweeps")
-        text = "\n".join(sorted(sweeps)).encode()
-        try:
-            with open(place, "rb") as stream:
-                known = stream.read()
-        except FileNotFoundError:
-            known = b""
-        if known != text:
+        if set(self.remembered("sweeps")) != sweeps:
             files.remove_quietly(os.path.join(self.cache, ACTIONS))
-            files.write_atomic(place, text, flush=False)
+            self.remember("sweeps", sweeps)
 
     def remember(self, what: str, names: Iterable[str]) -> None:
-        """Keep names here, to be compared with what is listed next time."""
+        """Keep names here in the file `what`, to be compared with what is there next time."""
         text = "".join(f"{name}\n" for name in sorted(names))
-        files.write_atomic(self._place(f"{what}.listed"), text.encode(), flush=False)
+        files.write_atomic(self._place(what), text.encode(), flush=False)
 
     def remembered(self, what: str) -> list[str]:
         """Return the names that were kept last."""
         try:
-            with open(os.path.join(self.cache, f"{what}.listed"), "rb") as stream:
+            with open(os.path.join(self.cache, what), "rb") as stream:
                 return stream.read().decode("utf-8", "replace").splitlines()
         except FileNotFoundError:
             return []

@@ -6,10 +6,8 @@ push that has none to send asks for none.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 
-from mlxrepo import files
 from mlxrepo.errors import EnvironmentFailed
 from mlxrepo.hashing import is_oid
 from mlxrepo.store.parallel import parallel
@@ -23,24 +21,17 @@ class RemoteActions:
 
     def __init__(self, remote: Remote):
         self._remote = remote
-        self._note = os.path.join(remote.cache, ACTIONS)
 
     def noted(self) -> set[str]:
         """Return those that are known to be there, as `<key>/<digest>`."""
-        try:
-            with open(self._note, encoding="ascii", errors="replace") as stream:
-                return set(stream.read().split())
-        except FileNotFoundError:
-            return set()
+        return set(self._remote.remembered(ACTIONS))
 
     def note(self, entries: Iterable[str]) -> None:
         """Take note that entries are there."""
         before = self.noted()
         now = before.union(entries)
         if now != before:
-            files.make_folder(self._remote.cache, flush=False)
-            text = "".join(f"{entry}\n" for entry in sorted(now))
-            files.write_atomic(self._note, text.encode("ascii"), flush=False)
+            self._remote.remember(ACTIONS, now)
 
     def read(self, key: str) -> list[tuple[str, bytes]]:
         """Return the entries of a key by name, the bytes as they are; one listing, then each."""

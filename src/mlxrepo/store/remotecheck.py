@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,10 +11,10 @@ from mlxrepo.hashing import is_oid
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.store import condemned
 from mlxrepo.store.condemned import is_mark
-from mlxrepo.store.contents import contents
+from mlxrepo.store.contents import read_back
 from mlxrepo.store.remote import INDEXES, OBJECTS, PACKS, Remote, file_of
 from mlxrepo.store.remoteindex import PACKED, WHOLE, Index, Known, Spot
-from mlxrepo.store.remoteplan import rows
+from mlxrepo.store.remoteplan import one_each, rows
 from mlxrepo.store.rescue import rescued
 from mlxrepo.store.survey import TREE, named, oid_in
 
@@ -128,22 +128,14 @@ def _is_there(spot: Spot, sizes: dict[str, int], state: RemoteState) -> bool:
 def _read_all(
     remote: Remote, spots: list[Spot], state: RemoteState, jobs: int, progress: Progress
 ) -> None:
-    progress.start(f"reading {remote.name}", sum(spot.size for spot in spots), "bytes")
     known = Known(state.indexes)
-    for spot, found in contents(remote, [s for s in spots if s.form == PACKED], jobs=jobs):
-        if found is None:
+    mine = [spot for spot in spots if spot.form in (PACKED, WHOLE)]
+    for spot, is_good, found in read_back(remote, mine, jobs=jobs, progress=progress):
+        if not is_good:
             state.flaws.append(Flaw(file_of(spot), OTHER, spot.key))
         elif spot.closed and spot.key[:1] == TREE:
             state.flaws += _unclosed(spot, found, known)
         state.read += spot.size
-        progress.advance(spot.size)
-    for spot in spots:
-        if spot.form == WHOLE:
-            if not remote.holds(oid_in(spot.key), spot.size):
-                state.flaws.append(Flaw(file_of(spot), OTHER, spot.key))
-            state.read += spot.size
-            progress.advance(spot.size)
-    progress.done()
 
 
 def _unclosed(spot: Spot, tree: bytes, known: Known) -> Iterator[Flaw]:
@@ -162,7 +154,7 @@ def forget_bad(remote: Remote, state: RemoteState) -> None:
     every = [*rows(state.indexes.values()), *_of_damaged_indexes(remote, state)]
     bad = {(flaw.key, flaw.file) for flaw in state.flaws if flaw.key}
     good = [spot for spot in every if (spot.key, file_of(spot)) not in bad]
-    fresh = _one_each(good)
+    fresh = [spot._replace(closed=False) for spot in one_each(good)]
     new = remote.publish(fresh) if fresh else ""
     old = [*state.indexes, *(flaw.file.rpartition("/")[2] for flaw in state.flaws if not flaw.key)]
     for name in old:
@@ -181,7 +173,3 @@ def _of_damaged_indexes(remote: Remote, state: RemoteState) -> list[Spot]:
     if None in copies.values():
         found += rescued(remote, state.unnamed)
     return found
-
-
-def _one_each(spots: Collection[Spot]) -> list[Spot]:
-    return list({spot.key: spot._replace(closed=False) for spot in spots}.values())

@@ -72,7 +72,7 @@ def plan(
     since = ages(seen.marks.values(), seen.indexes)
     every = rows(seen.indexes.values())
     kept, waiting, expired = [], [], []
-    for spot in _one_each(every):
+    for spot in one_each(every):
         if spot.key in live:
             kept.append(spot)
         elif now - since.setdefault(spot.key, now) >= grace:
@@ -108,7 +108,7 @@ def _keys(spots: Iterable[Spot]) -> Iterable[bytes]:
     return (spot.key for spot in spots)
 
 
-def _one_each(every: Iterable[Spot]) -> list[Spot]:
+def one_each(every: Iterable[Spot]) -> list[Spot]:
     """Return one place for each object: one that is said to be closed if there is such."""
     best: dict[bytes, Spot] = {}
     for spot in every:

@@ -64,29 +64,23 @@ class Survey:
         """How many objects are to be sent."""
         return len(self.trees) + len(self.small) + len(self.large)
 
-    def add(self, entry: Entry, path: str) -> None:
-        """Want an entry, and all below it, on the remote."""
-        self._visit(key_of(entry), entry.size, path, 0)
+    def add(self, entry: Entry, path: str, below: str = "") -> None:
+        """Want an entry on the remote, and all below it.
 
-    def add_part(self, entry: Entry, below: str, path: str) -> bool:
-        """Want what lies at `below` in an entry, and the folders that lead there.
-
-        False when there is nothing at `below`.
+        With `below` only what lies there in it, and the folders that lead there.
         """
-        here = entry
-        for name in below.split("/"):
-            if here.kind != "tree":
-                return False
-            self._nodes(here.oid, path)
+        for name in below.split("/") if below else ():
+            if entry.kind != "tree":
+                return
+            self._nodes(entry.oid, path)
             try:
-                found = self._store.tree(here.oid).get(name)
+                found = self._store.tree(entry.oid).get(name)
             except ObjectMissing:
-                return True  # noted as missing
+                return  # noted as missing
             if found is None:
-                return False
-            here = found
-        self.add(here, f"{path}/{below}")
-        return True
+                return
+            entry = found
+        self._visit(key_of(entry), entry.size, f"{path}/{below}" if below else path, 0)
 
     def _nodes(self, oid: Oid, path: str) -> None:
         """Want the listing of one folder, with all its nodes, and nothing that it names."""
