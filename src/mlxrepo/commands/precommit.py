@@ -66,8 +66,8 @@ def judge(repo: Repo, git: Git, staged: Mapping[str, bytes]) -> Judged:
     locks, broken = _parsed(staged)
     if broken:
         return Judged(broken, (), (), "")
-    status, head = git.run("rev-parse", "--verify", "--quiet", "HEAD", accept=(0, 1, 128))
-    before = {} if status else git.files_at(head.decode().strip(), LOCK_FILE)
+    head = git.head()
+    before = git.files_at(head, LOCK_FILE) if head else {}
     fresh = {path: locks[path] for path in locks if before.get(path) != staged[path]}
     lacking: list[Lacking] = []
     if fresh:
@@ -96,9 +96,7 @@ def _others(repo: Repo, git: Git) -> list[str]:
     """Return the commits besides HEAD whose records come into this one."""
     found = [oid for name in _WAITING for oid in _noted(repo, name)]
     found += [f"{oid}^" for oid in _noted(repo, _UNDONE)]
-    asked = "".join(f"{rev}^{{commit}}\n" for rev in found).encode()
-    _, out = git.run("cat-file", "--batch-check=%(objectname)", input=asked)
-    return [line for line in out.decode().splitlines() if " " not in line]
+    return [oid for oid, _ in git.kinds(f"{rev}^{{commit}}" for rev in found)]
 
 
 def _noted(repo: Repo, name: str) -> list[str]:

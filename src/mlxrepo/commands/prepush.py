@@ -37,6 +37,4 @@ def _seen(repo: Repo, remote: str) -> list[str]:
 
 def _here(repo: Repo, oids: Sequence[str]) -> list[str]:
     """Return those of some commits that are in this repository."""
-    asked = "".join(f"{oid}\n" for oid in dict.fromkeys(oids)).encode()
-    _, out = repo.git.run("cat-file", "--batch-check", input=asked)
-    return [line.split()[0] for line in out.decode().splitlines() if " commit " in line]
+    return [oid for oid, kind in repo.git.kinds(dict.fromkeys(oids)) if kind == "commit"]

@@ -9,12 +9,11 @@ from mlxrepo.repo.git import Git
 
 def maker(git: Git) -> dict[str, str]:
     """Return `by` (the user's email of git), `host`, `commit` and `platform`; "" is unknown."""
-    commit = git.run("rev-parse", "--verify", "--quiet", "HEAD", accept=(0, 1, 128))[1]
     machine = os.uname()
     return {
         "by": email(git),
         "host": machine.nodename,
-        "commit": commit.decode().strip(),
+        "commit": git.head() or "",
         "platform": f"{machine.sysname} {machine.machine}",
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -18,7 +17,7 @@ from mlxrepo.repo.registered import registered
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.roots import Root, Worktree, asked, on_disk, roots, worktrees
 from mlxrepo.repo.targets import parse_target
-from mlxrepo.repo.wanted import BLOBS_AT_ONCE, Scope, Wanted, recorded
+from mlxrepo.repo.wanted import Scope, Wanted, recorded
 from mlxrepo.store.lease import held
 from mlxrepo.store.reach import key_of, mark
 from mlxrepo.store.tree import Entry
@@ -57,10 +56,8 @@ class Versions:
 
     def beyond(self, count: int) -> list[Wanted]:
         """Return all but the last `count` versions of each path, in HEAD's history."""
-        status, head = self._repo.git.run(
-            "rev-parse", "--verify", "--quiet", "HEAD", accept=(0, 1, 128)
-        )
-        _, out = self._repo.git.run("rev-list", "HEAD") if not status and head else (0, b"")
+        head = self._repo.git.head()
+        _, out = self._repo.git.run("rev-list", head) if head else (0, b"")
         found = _present(self._repo)  # the newest
         for version, item in self.of(self._locks_of(out.decode().split())).items():
             found.setdefault(version, item)
@@ -75,12 +72,8 @@ class Versions:
     def _locks_of(self, commits: Sequence[str]) -> list[str]:
         """Return git's names of the lockfiles of commits, in their order."""
         asked = [f"{commit}:{path}" for commit in commits for path in self._locks]
-        if not asked:
-            return []
-        text = b"\n".join(map(os.fsencode, asked)) + b"\n"
-        _, out = self._repo.git.run("cat-file", "--batch-check", input=text)
-        rows = (line.split(b" ") for line in out.splitlines())
-        return list(dict.fromkeys(row[0].decode() for row in rows if row[1:2] == [b"blob"]))
+        found = self._repo.git.kinds(asked)
+        return list(dict.fromkeys(oid for oid, kind in found if kind == "blob"))
 
 
 def _places(repo: Repo) -> list[Worktree]:
@@ -94,10 +87,8 @@ def _present(repo: Repo) -> dict[Version, Wanted]:
 
 def _read(git: Git, blobs: list[str]) -> Iterator[tuple[str, list[Row]]]:
     reader = RowReader()
-    for at in range(0, len(blobs), BLOBS_AT_ONCE):
-        some = blobs[at : at + BLOBS_AT_ONCE]
-        for blob, data in zip(some, git.blobs(some), strict=True):
-            yield blob, reader.rows(data, f"git blob {blob[:12]}")
+    for blob, data in git.each_blob(blobs):
+        yield blob, reader.rows(data, f"git blob {blob[:12]}")
 
 
 def narrowed(repo: Repo, targets: Sequence[str], found: list[Wanted]) -> list[Wanted]:

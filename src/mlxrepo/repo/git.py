@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import BinaryIO, cast
 
 from mlxrepo.errors import CannotDecide, EnvironmentFailed, InputError, MlxError
@@ -43,6 +43,8 @@ LOCAL_VARIABLES = (
 )
 
 SPECS_MAX = 1 << 15  # characters of paths on one command line
+BLOBS_AT_ONCE = 256  # lockfiles, mostly: held in memory together
+_KINDS = (b"blob", b"commit", b"tag", b"tree")
 
 
 def clean_environment() -> dict[str, str]:
@@ -206,6 +208,11 @@ class Git:
             raise CannotDecide(f'git knows no revision "{display(rev)}"', hint="git log --oneline")
         return out.decode().strip()
 
+    def head(self) -> str | None:
+        """Return the commit of HEAD; None when there is no commit yet."""
+        status, out = self.run("rev-parse", "--verify", "--quiet", "HEAD", accept=(0, 1, 128))
+        return None if status else out.decode().strip()
+
     def files_at(self, commit: str, name: str) -> dict[str, bytes]:
         """Return the content of every file called `name` in a commit, by path."""
         # -z with a pathspec cannot match a base name at any depth, so the listing is filtered here.
@@ -241,6 +248,21 @@ class Git:
             found.append(out[end + 1 : end + 1 + size])
             at = end + 2 + size
         return found
+
+    def each_blob(self, oids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield many git blobs by name, few of them held in memory at a time."""
+        for at in range(0, len(oids), BLOBS_AT_ONCE):
+            some = oids[at : at + BLOBS_AT_ONCE]
+            yield from zip(some, self.blobs(some), strict=True)
+
+    def kinds(self, names: Iterable[str]) -> list[tuple[str, str]]:
+        """Return oid and kind of what names mean, in their order; not of what means nothing."""
+        asked = b"".join(os.fsencode(name) + b"\n" for name in names)
+        if not asked:
+            return []
+        _, out = self.run("cat-file", "--batch-check=%(objecttype) %(objectname)", input=asked)
+        rows = (line.split(b" ") for line in out.splitlines())
+        return [(row[1].decode(), row[0].decode()) for row in rows if row[0] in _KINDS]
 
     def unmerged(self) -> dict[RepoPath, dict[int, str]]:
         """Return the files that wait to be merged: by path, the blob of each stage (1 to 3)."""

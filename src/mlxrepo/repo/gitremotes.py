@@ -46,11 +46,9 @@ def fetched_tips(repo: Repo) -> list[str]:
 
 def _looked_up(repo: Repo, oids: list[str]) -> tuple[set[str], set[str]]:
     """Return which of these commits and tags are here, and which objects are not."""
-    asked = "".join(f"{oid}\n" for oid in oids).encode()
-    _, out = repo.git.run("cat-file", "--batch-check", input=asked)
-    rows = [line.split() for line in out.decode().splitlines()]
-    here = {oid for oid, kind, *_ in rows if kind in ("commit", "tag")}
-    return here, {oid for oid, kind, *_ in rows if kind == "missing"}
+    found = dict(repo.git.kinds(oids))
+    here = {oid for oid, kind in found.items() if kind in ("commit", "tag")}
+    return here, set(oids) - found.keys()
 
 
 def has_commits(repo: Repo, oids: Sequence[str]) -> bool:

@@ -182,12 +182,8 @@ def _named_commits(git: Git, git_dirs: Iterable[str]) -> list[str]:
 def _notes(git: Git, git_dirs: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield kind and oid of every object named in files like MERGE_HEAD or rebase-merge/onto."""
     words = {word for path in _note_files(git_dirs) for word in _HASH.findall(_start(path))}
-    if not words:
-        return
-    _, out = git.run("cat-file", "--batch-check", input=b"\n".join(sorted(words)) + b"\n")
-    for line in out.decode().splitlines():
-        oid, kind, *size = line.split(" ")
-        if size and kind in ("commit", "tag", "tree"):
+    for oid, kind in git.kinds(map(os.fsdecode, sorted(words))):
+        if kind != "blob":
             yield kind, oid
 
 

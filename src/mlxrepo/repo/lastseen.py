@@ -7,9 +7,9 @@ import os
 from mlxrepo.errors import Damaged, InputError
 from mlxrepo.repo.layout import REMOTES_FOLDER
 from mlxrepo.repo.repo import Repo
-from mlxrepo.store.condemned import Mark, ages, decode, is_mark
+from mlxrepo.store.condemned import Mark
 from mlxrepo.store.inventory import list_folder
-from mlxrepo.store.remote import INDEXES
+from mlxrepo.store.remote import INDEXES, Notes, parse_note
 from mlxrepo.store.remoteindex import Index, Known
 
 
@@ -20,16 +20,11 @@ def last_seen(repo: Repo) -> list[Known]:
 
 
 def _known(folder: str) -> Known:
-    indexes: dict[str, Index] = {}
-    marks: list[Mark] = []
-    for name in sorted(list_folder(folder)):
+    found: dict[str, Index | Mark] = {}
+    for name in list_folder(folder):
         try:
             with open(os.path.join(folder, name), "rb") as stream:
-                data = stream.read()
-            if is_mark(name):
-                marks.append(decode(data, name))
-            else:
-                indexes[name] = Index(data, name)
+                found[name] = parse_note(stream.read(), name)
         except (Damaged, InputError, OSError):
             continue
-    return Known(indexes, ages(marks, indexes).keys())
+    return Notes.of(found).known()

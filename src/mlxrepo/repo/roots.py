@@ -32,8 +32,6 @@ from mlxrepo.repo.registered import Registered
 from mlxrepo.repo.repo import Repo
 from mlxrepo.store.tree import Entry
 
-BLOBS_AT_ONCE = 256  # lockfiles in memory at a time
-
 
 class Root(NamedTuple):
     """An entry that has to stay whole, and who says so.
@@ -197,7 +195,7 @@ def _recorded(
     git_dirs = [place.git_dir for place in places]
     for change in lock_changes(git, git_dirs, tips):
         named[change.blob].append((change.commit[:12], change.path))
-    for blob, data in _read(git, list(named)):
+    for blob, data in git.each_blob(list(named)):
         where, path = named[blob][0]
         rows = [r for r in reader.rows(data, f"{where}:{path}") if r.kept or sparing]
         for where, path in dict.fromkeys(named[blob]):
@@ -207,12 +205,6 @@ def _recorded(
             for row in reader.rows(data, f"{tree[:12]}:{path}"):
                 if row.kept or sparing:
                     yield _root(row, path, tree[:12])
-
-
-def _read(git: Git, blobs: list[str]) -> Iterator[tuple[str, bytes]]:
-    for at in range(0, len(blobs), BLOBS_AT_ONCE):
-        some = blobs[at : at + BLOBS_AT_ONCE]
-        yield from zip(some, git.blobs(some), strict=True)
 
 
 def _root(row: Row, lock: str, where: str) -> Root:

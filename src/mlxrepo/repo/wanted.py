@@ -17,8 +17,6 @@ from mlxrepo.repo.targets import resolve_tracked
 from mlxrepo.store.subtree import find
 from mlxrepo.store.tree import Entry, ReadTree
 
-BLOBS_AT_ONCE = 256
-
 
 class Scope(NamedTuple):
     """Which commits are meant beside, or instead of, the workspace.
@@ -153,8 +151,8 @@ def history(repo: Repo, scope: Scope, keys: set[str] | None = None) -> list[Want
         return recorded(repo, (), scope, keys)
     found = dict.fromkeys(recorded(repo, (), Scope(), keys))
     starts = _tips(repo, scope)
-    status, head = repo.git.run("rev-parse", "--verify", "--quiet", "HEAD", accept=(0, 1, 128))
-    starts += [head.decode().strip()] if not status else []
+    head = repo.git.head()
+    starts += [head] if head else []
     starts += [repo.git.commit(scope.rev)] if scope.rev else []
     if starts:
         found.update(dict.fromkeys(_named_by(repo, starts, set() if keys is None else keys)))
@@ -164,16 +162,13 @@ def history(repo: Repo, scope: Scope, keys: set[str] | None = None) -> list[Want
 def _named_by(repo: Repo, starts: Iterable[str], keys: set[str]) -> Iterator[Wanted]:
     reader = RowReader(once=True)
     named = {change.blob: change for change in changes_from(repo.git, starts)}
-    blobs = list(named)
-    for at in range(0, len(blobs), BLOBS_AT_ONCE):
-        some = blobs[at : at + BLOBS_AT_ONCE]
-        for blob, data in zip(some, repo.git.blobs(some), strict=True):
-            change = named[blob]
-            for row in reader.rows(data, f"{change.commit[:12]}:{change.path}"):
-                if row.key:
-                    keys.add(row.key)
-                if row.kept and row.path:
-                    yield Wanted(row.path, row.entry)
+    for blob, data in repo.git.each_blob(list(named)):
+        change = named[blob]
+        for row in reader.rows(data, f"{change.commit[:12]}:{change.path}"):
+            if row.key:
+                keys.add(row.key)
+            if row.kept and row.path:
+                yield Wanted(row.path, row.entry)
 
 
 def split(

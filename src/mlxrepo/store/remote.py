@@ -48,7 +48,19 @@ class Notes(NamedTuple):
 
     indexes: dict[str, Index]
     marks: dict[str, Mark]
-    sweeps: frozenset[str]
+    sweeps: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, found: Mapping[str, Index | Mark], sweeps: frozenset[str] = frozenset()) -> Notes:
+        """Tell indexes and marks apart."""
+        rows = sorted(found.items())
+        indexes = {name: note for name, note in rows if isinstance(note, Index)}
+        return cls(indexes, {name: note for name, note in rows if isinstance(note, Mark)}, sweeps)
+
+    def known(self) -> Known:
+        """Return what is there, without what is condemned."""
+        hidden = ages(self.marks.values(), self.indexes)
+        return Known(self.indexes, hidden.keys(), self.sweeps)
 
 
 def file_of(spot: Spot) -> str:
@@ -60,7 +72,13 @@ def _sweeps(listed: Iterable[str]) -> frozenset[str]:
     return frozenset(name for name in listed if name.startswith(SWEPT))
 
 
-def _parsed(data: bytes, name: str) -> Index | Mark:
+def parse_note(data: bytes, name: str) -> Index | Mark:
+    """Return an index, or a mark of what is condemned, from its bytes.
+
+    Raises:
+        InputError: when it is of a newer format.
+        Damaged: when it holds other bytes than its name says.
+    """
     return decode(data, name) if is_mark(name) else Index(data, name)
 
 
@@ -94,8 +112,7 @@ class Remote:
             return Known(notes.indexes, sweeps=notes.sweeps)
         for name in filter(is_mark, damaged or ()):
             raise damaged_index(name)  # what it condemns is not known
-        hidden = ages(notes.marks.values(), notes.indexes)
-        return Known(notes.indexes, hidden.keys(), notes.sweeps)
+        return notes.known()
 
     def notes(self, damaged: list[str] | None = None) -> Notes:
         """Return what stands in the folder of the indexes.
@@ -128,9 +145,7 @@ class Remote:
             files.remove_quietly(os.path.join(self.cache, INDEXES, name))
         sweeps = _sweeps(listed)
         self._note_sweeps(sweeps)
-        indexes = {name: note for name, note in sorted(found.items()) if isinstance(note, Index)}
-        marks = {name: note for name, note in sorted(found.items()) if isinstance(note, Mark)}
-        return Notes(indexes, marks, sweeps)
+        return Notes.of(found, sweeps)
 
     def _note_sweeps(self, sweeps: frozenset[str]) -> None:
         """Forget which entries of actions are there when a gc may have taken some."""
@@ -197,7 +212,7 @@ class Remote:
     def _load(self, name: str) -> Index | Mark | None:
         try:
             with open(os.path.join(self.cache, INDEXES, name), "rb") as stream:
-                return _parsed(stream.read(), name)
+                return parse_note(stream.read(), name)
         except (FileNotFoundError, Damaged):  # it is only a copy
             return None
 
@@ -208,7 +223,7 @@ class Remote:
             for _ in range(2):
                 data = self.door.read(f"{INDEXES}/{name}")
                 try:
-                    return name, data, _parsed(data, name)
+                    return name, data, parse_note(data, name)
                 except Damaged:
                     continue
             return name, data, None
