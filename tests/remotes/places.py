@@ -143,6 +143,7 @@ def sftp(folder: Path, home: Path) -> Iterator[str]:
     data.mkdir()
     words = [_rclone(), "serve", "sftp", "--addr", f"127.0.0.1:{port}", "--user", "tester"]
     words += ["--authorized-keys", str(ssh / "id_ed25519.pub"), "--key", str(folder / "host")]
+    words += ["--pass", SECRET]
     words += ["--config", str(folder / "none.conf")]
     with _running([*words, str(data)], f"127.0.0.1:{port}"):
         yield f"sftp://tester@127.0.0.1:{port}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -218,6 +219,59 @@ def test_options_are_those_of_a_list(project: Project) -> None:
     said = fails(project, 2, "push")
     assert "secrets belong into the environment" in said
     assert "hush" not in said
+
+
+@pytest.fixture
+def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's settings for all repositories, and nothing in the environment."""
+    file = tmp_path / "gitconfig"
+    file.write_text("[user]\n\tname = T\n\temail = t@example.org\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(file))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)
+    return file
+
+
+@pytest.mark.usefixtures("own_settings")
+def test_the_users_own_settings_may_hold_secrets_and_a_repositorys_not(
+    project: Project, rclone: Server
+) -> None:
+    project.write("data.txt")
+    project.do(add, ["data.txt"])
+    rclone.spot().configure(project)
+    assert "credentials" in fails(project, 5, "push")
+    project.git("config", "--global", "mlx.remote.origin.access-key-id", KEY)
+    project.git("config", "--global", "mlx.remote.origin.secret-access-key", SECRET)
+    ok(project, "push")
+    shown = project.mlx("doctor").stdout + ok(project, "--json", "remote", "list")
+    assert SECRET not in shown
+    assert "holds a secret" not in shown
+    project.git("config", "--global", "mlx.remote.another.password", SECRET)
+    assert "another" not in ok(project, "remote", "list")  # here is no remote of that name
+    project.git("config", "mlx.remote.origin.secret-access-key", SECRET)
+    said = fails(project, 2, "push")
+    assert "git config --global mlx.remote.origin.secret-access-key VALUE" in said
+    assert SECRET not in said
+
+
+@pytest.mark.usefixtures("own_settings")
+def test_a_password_goes_only_to_a_host_that_gits_settings_name(
+    project: Project, sftp_server: str
+) -> None:
+    project.write("data.txt")
+    project.do(add, ["data.txt"])
+    project.write("mlx.yaml", "remotes:\n  nas:\n    url: sftp://me@nas.example.org/p\n")
+    project.git("config", "--global", "mlx.remote.nas.password", SECRET)
+    said = fails(project, 2, "push")
+    assert "git config mlx.remote.nas.url URL" in said
+    assert SECRET not in said
+    project.git("config", "mlx.remote.nas.url", f"{sftp_server}/by-password")
+    keys = Path(os.environ["HOME"], ".ssh", "id_ed25519")
+    keys.rename(keys.with_name("hidden"))
+    try:
+        ok(project, "push")
+    finally:
+        keys.with_name("hidden").rename(keys)
 
 
 def test_test_says_what_works(project: Project, rclone: Server, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from mlxrepo.paths import TEMP_PREFIX, display
 from mlxrepo.repo import hooks, prepared
 from mlxrepo.repo.layout import MANIFESTS_FOLDER
 from mlxrepo.repo.moving import read_move, read_store_move
-from mlxrepo.repo.remotes import is_public
+from mlxrepo.repo.remotes import SECRETS, is_public
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.settings import SETTINGS, is_setting
 from mlxrepo.repo.shared_store import has_group_rights, is_shared
@@ -139,7 +139,7 @@ def _settings(repo: Repo) -> Iterator[Finding]:
         hint = did_you_mean(name, list(SETTINGS)) or f"known are {', '.join(sorted(SETTINGS))}"
         yield WARN, f"mlx.{display(name)} is no setting of mlx", hint
     for name in names:
-        if name.startswith("remote.") and not is_public(name, repo.settings.get(name)):
+        if name.startswith("remote.") and _is_out_of_place(repo, name):
             remote = name.removeprefix("remote.").rpartition(".")[0]
             yield WARN, f"mlx.{display(name)} holds a secret", f"mlx remote rm {display(remote)}"
     if not unknown:
@@ -148,6 +148,13 @@ def _settings(repo: Repo) -> Iterator[Finding]:
             for name in names
         )
         yield OK, listed or "all as they come", ""
+
+
+def _is_out_of_place(repo: Repo, name: str) -> bool:
+    is_secret = name.rpartition(".")[2].replace("-", "_") in SECRETS
+    return not is_public(name, repo.settings.get(name)) and not (
+        is_secret and repo.settings.is_of_user(name)
+    )
 
 
 def _shown(name: str, value: str) -> str:

@@ -370,19 +370,21 @@ class Git:
             and not pattern.startswith("!")
         }
 
-    def config(self) -> Callable[[], dict[str, str]]:
+    def config(self) -> Callable[[], dict[str, tuple[str, str]]]:
         """Start reading the settings under `mlx.`: the last of each name, keys in lower case.
 
+        Each with git's word for where it stands (`local`, `global`, ...).
         Where git does not trust the owner it leaves the repository's own out: asking then fails.
         """
-        answer = self.start("config", "--list", "-z", accept=(0, 1))
+        answer = self.start("config", "--list", "--show-scope", "-z", accept=(0, 1))
 
-        def found() -> dict[str, str]:
-            rows = [row.decode("utf-8", "surrogateescape") for row in answer()[1].split(b"\0")]
-            pairs = [row.partition("\n")[::2] for row in rows]
-            if not any(key == "core.repositoryformatversion" for key, _ in pairs):
+        def found() -> dict[str, tuple[str, str]]:
+            words = [word.decode("utf-8", "surrogateescape") for word in answer()[1].split(b"\0")]
+            pairs = zip(words[::2], words[1::2], strict=False)
+            rows = [(scope, *text.partition("\n")[::2]) for scope, text in pairs]
+            if not any(key == "core.repositoryformatversion" for _, key, _ in rows):
                 self.run("rev-parse", "--git-dir")  # fails, and says why
-            return {key[4:]: value for key, value in pairs if key.lower().startswith("mlx.")}
+            return {k[4:]: (value, scope) for scope, k, value in rows if k.startswith("mlx.")}
 
         return found
 

@@ -16,10 +16,13 @@ from mlxrepo.repo.grammar import check_name
 from mlxrepo.repo.layout import PROJECT_FILE, REMOTES_FOLDER
 from mlxrepo.repo.repo import Repo
 from mlxrepo.store.opening import is_protocol, open_door
-from mlxrepo.store.refusals import has_password, shown_url
+from mlxrepo.store.refusals import has_password, hide, shown_url
 from mlxrepo.store.remote import Remote
 
 OPTIONS = ("endpoint", "region", "profile", "anonymous", "timeout")
+# Only where no repository can put them: in the user's own settings. A password would be told to
+# any host that a cloned mlx.yaml names, so it is for URLs that stand in git's settings, too.
+SECRETS = ("access_key_id", "secret_access_key", "session_token", "password")
 GIT, YAML = "git config", PROJECT_FILE
 
 
@@ -34,6 +37,7 @@ class RemoteSpec(NamedTuple):
     options: Mapping[str, str]
     source: str
     fault: InputError | None = None
+    secrets: Mapping[str, str] = {}
 
     @property
     def shown(self) -> str:
@@ -56,7 +60,11 @@ def specs(repo: Repo) -> dict[str, RemoteSpec]:
         except InputError as error:
             faults[name] = error
         keys[name], sources[name] = dict(given), YAML
-    for name, key, value in _configured(repo):
+    secrets: dict[str, dict[str, str]] = {}
+    for name, key, value, is_of_user in _configured(repo):
+        if key in SECRETS and is_of_user:
+            secrets.setdefault(name, {})[key] = value
+            continue
         keys.setdefault(name, {})[key] = value
         if key == "url":
             sources[name] = GIT
@@ -69,7 +77,10 @@ def specs(repo: Repo) -> dict[str, RemoteSpec]:
         if not url:
             faults.setdefault(name, _without_url(name))
         options = {key: value for key, value in keys[name].items() if key in OPTIONS}
-        found[name] = RemoteSpec(name, url, options, sources.get(name, GIT), faults.get(name))
+        source, hidden = sources.get(name, GIT), secrets.get(name, {})
+        if "password" in hidden and source != GIT:
+            faults.setdefault(name, _password_for_anyone(name))
+        found[name] = RemoteSpec(name, url, options, source, faults.get(name), hidden)
     return found
 
 
@@ -79,13 +90,28 @@ def _without_url(name: str) -> InputError:
     )
 
 
+def _password_for_anyone(name: str) -> InputError:
+    return InputError(
+        f'the remote "{name}" has a password, and its URL stands in {PROJECT_FILE}, which others '
+        "can change to a host of theirs",
+        hint=f"git config mlx.remote.{name}.url URL, to say which host may have it",
+    )
+
+
 def _fault_of_setting(name: str, key: str, value: str) -> InputError | None:
-    setting = f"mlx.remote.{name}.{key}"
+    setting = f"mlx.remote.{name}.{key.replace('_', '-')}"
+    if key in SECRETS:
+        return InputError(
+            f"the setting {setting} is a secret, and stands in this repository's settings",
+            hint=f"git config --unset {setting}, and git config --global {setting} VALUE",
+        )
     if key not in ("url", *OPTIONS):
         return InputError(
             f"the setting {setting} is none of mlx",
             hint=f"a remote has url, {', '.join(OPTIONS)}; secrets belong into the "
-            f"environment: git config --unset {setting}",
+            "environment, or as "
+            f"{', '.join(SECRETS).replace('_', '-')} into git config --global: "
+            f"git config --unset {setting}",
         )
     if is_public(key, value):
         return None
@@ -113,12 +139,14 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _configured(repo: Repo) -> list[tuple[str, str, str]]:
+def _configured(repo: Repo) -> list[tuple[str, str, str, bool]]:
+    """Return name, key, value and whether it is the user's own, of each setting of a remote."""
     found = []
     for setting in repo.settings.names():
         if setting.startswith("remote.") and setting.count(".") > 1:
             name, _, key = setting[7:].rpartition(".")
-            found.append((name, key, repo.settings.get(setting)))
+            own = repo.settings.is_of_user(setting)
+            found.append((name, key.replace("-", "_"), repo.settings.get(setting), own))
     return found
 
 
@@ -191,7 +219,9 @@ def opened(repo: Repo, spec: RemoteSpec) -> Remote:
                 hint=f'git config mlx.remote.{spec.name}.url "$PWD/{url}"',
             )
     cache = repo.shared(REMOTES_FOLDER, spec.name)
-    return Remote(spec.name, open_door(url, spec.options), cache)
+    for value in spec.secrets.values():
+        hide(value)
+    return Remote(spec.name, open_door(url, {**spec.options, **spec.secrets}), cache)
 
 
 # what may stand where

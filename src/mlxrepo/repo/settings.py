@@ -30,8 +30,8 @@ class Settings:
 
     def __init__(self, git: Git):
         self._git = git
-        self._reading: Callable[[], dict[str, str]] | None = None
-        self._values: dict[str, str] | None = None
+        self._reading: Callable[[], dict[str, tuple[str, str]]] | None = None
+        self._values: dict[str, tuple[str, str]] | None = None
 
     def begin(self) -> None:
         """Let git read them meanwhile: nearly every command is going to ask."""
@@ -40,9 +40,13 @@ class Settings:
 
     def get(self, name: str, default: str = "") -> str:
         """Return the text of a setting such as `store`; names compare as git compares them."""
-        return self._all().get(name, default)
+        return self._all().get(name, (default, ""))[0]
 
-    def _all(self) -> dict[str, str]:
+    def is_of_user(self, name: str) -> bool:
+        """Say whether a setting stands in the user's own file, for all repositories."""
+        return self._all().get(name, ("", ""))[1] == "global"
+
+    def _all(self) -> dict[str, tuple[str, str]]:
         if self._values is None:
             reading, self._reading = self._reading or self._git.config(), None
             self._values = reading()

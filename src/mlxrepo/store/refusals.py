@@ -70,6 +70,7 @@ _TRANSIENT = {
 }  # fmt: skip
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
+_hidden: set[str] = set()  # secrets that came from elsewhere
 _NAMED = {"abfs", "abfss", "az", "sftp", "ssh"}  # a user's or a container's name comes first
 _BUCKETS = {"abfs", "abfss", "adl", "az", "gcs", "gs", "s3", "s3a"}  # no host, so no port
 # No password: only the name of a user may stand before the host.
@@ -80,11 +81,15 @@ _IN_QUERY = re.compile(
 )
 
 
+def hide(secret: str) -> None:
+    """Let no message show a secret that is not in the environment."""
+    _hidden.add(secret)
+
+
 def redacted(text: str) -> str:
     """Return a text without what might be a secret in it."""
-    for name in _SECRETS:
-        value = os.environ.get(name)
-        if value and len(value) > 3:
+    for value in {os.environ.get(name, "") for name in _SECRETS} | _hidden:
+        if len(value) > 3:
             text = text.replace(value, "***")
     return _IN_QUERY.sub(r"\1=***", _IN_URL.sub(_without_user, text))
 

@@ -157,7 +157,7 @@ class S3(Network):
 
 
 def s3_options(options: Mapping[str, str]) -> dict[str, Any]:
-    """Return the options of a remote as s3fs names them; credentials are the environment's.
+    """Return the options of a remote as s3fs names them; what it lacks is the environment's.
 
     Raises:
         InputError: when its timeout is no time.
@@ -166,6 +166,9 @@ def s3_options(options: Mapping[str, str]) -> dict[str, Any]:
     timeout = seconds(options)
     return {
         "anon": options.get("anonymous") == "true",
+        "key": options.get("access_key_id"),
+        "secret": options.get("secret_access_key"),
+        "token": options.get("session_token"),
         "profile": options.get("profile"),
         "client_kwargs": {name: value for name, value in client.items() if value},
         "config_kwargs": {

@@ -28,11 +28,11 @@ class Sftp(Network):
     """The door to a folder of a host."""
 
     def _options(self, options: Mapping[str, str]) -> dict[str, Any]:
-        return {"timeout": seconds(options)}
+        return {"timeout": seconds(options), "password": options.get("password")}
 
     def _open(self, options: dict[str, Any]) -> Any:
         self.jobs = 8
-        return open_files(self.url, self.role, options["timeout"])
+        return open_files(self.url, self.role, options["timeout"], options["password"])
 
     def send_chunks(
         self, path: str, size: int, chunks: Chunks, advance: Callable[[int], None] = untold
@@ -42,7 +42,7 @@ class Sftp(Network):
         return False
 
 
-def open_files(url: str, role: str, timeout: float) -> _Files:
+def open_files(url: str, role: str, timeout: float, password: str | None = None) -> _Files:
     """Return the files of a host, to be connected to when they are asked for.
 
     Raises:
@@ -55,7 +55,7 @@ def open_files(url: str, role: str, timeout: float) -> _Files:
             f"nothing here speaks sftp:// of the {role} {url}",
             hint="pip install 'mlxrepo[sftp]'",
         ) from None
-    return _Files(url, timeout)
+    return _Files(url, timeout, password)
 
 
 class _Files:
@@ -66,10 +66,11 @@ class _Files:
 
     async_impl = True
 
-    def __init__(self, url: str, timeout: float):
+    def __init__(self, url: str, timeout: float, password: str | None):
         self.loop = event_loop()
         self._place = urlsplit(url)
         self._timeout = timeout
+        self._password = password
         self._connection: Any = None
         self._client: Any = None
         self._connecting = asyncio.Lock()
@@ -99,7 +100,11 @@ class _Files:
     async def _connect(self) -> None:
         import asyncssh
 
-        given = {"port": self._place.port, "username": self._place.username}
+        given = {
+            "port": self._place.port,
+            "username": self._place.username,
+            "password": self._password,
+        }
         self._connection = await asyncssh.connect(
             self._place.hostname or "",
             **{name: value for name, value in given.items() if value is not None},
@@ -107,7 +112,7 @@ class _Files:
             login_timeout=self._timeout,
             keepalive_interval=self._timeout / 3,
             keepalive_count_max=3,
-            password_auth=False,
+            password_auth=self._password is not None,
             kbdint_auth=False,
         )
         self._client = await self._connection.start_sftp_client()
