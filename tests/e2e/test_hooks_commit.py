@@ -133,6 +133,15 @@ def test_data_that_was_changed_and_not_added_is_warned_of(clone: Clone) -> None:
     assert clone.run("commit", "-qam", "recorded") == ""
 
 
+def test_data_that_is_older_than_recorded_is_nothing_to_warn_of(clone: Clone) -> None:
+    clone.write("data/a.txt", "changed\n")
+    clone.ok("add", "data")
+    assert clone.run("commit", "-qam", "changed") == ""
+    clone.git("config", "mlx.precommit", "block")
+    clone.git("checkout", "HEAD~1", "--", "mlx.lock")  # data stays as the later lock has it
+    assert clone.run("commit", "-qm", "back") == ""
+
+
 def test_a_lock_that_is_stale_in_the_index_is_warned_of(tmp_path: Path) -> None:
     clone = Clone.with_pipeline(tmp_path / "p")
     assert isinstance(clone, Clone)

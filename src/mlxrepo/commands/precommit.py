@@ -160,6 +160,10 @@ class _Search:
 def _changed(repo: Repo, locks: Mapping[RepoPath, Records]) -> tuple[tuple[RepoPath, ...], str]:
     tracked = [item for item in Observed(locks).tracked() if item.cache]
     try:
-        return tuple(item.path for item in modified(repo, tracked).edited), ""
+        found = modified(repo, tracked)
+        now = {item.path: item.entry for item in repo.observed.tracked()} if found.behind else {}
     except MlxError as error:
         return (), error.message
+    # What the lockfile on disk says too is only older than recorded; else that lies there unstaged.
+    unstaged = [item for item in found.behind if not same(now.get(item.path), item.entry)]
+    return tuple(sorted(item.path for item in [*found.edited, *unstaged])), ""
