@@ -34,6 +34,7 @@ def stop(why):
 def clean_environment():
     """Return the environment without what would lead Python, pip or git elsewhere."""
     misleading = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX")
+    misleading += ("PYTHONDONTWRITEBYTECODE",)  # else every mlx compiles all of itself
     env = {
         name: value
         for name, value in os.environ.items()

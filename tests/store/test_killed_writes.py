@@ -14,7 +14,7 @@ from mlxrepo.paths import RepoPath
 from mlxrepo.store.subtree import walk
 
 # The others have tests of their own: test_gc.py, test_publishing.py and tests/remotes.
-OTHERS = ("gc.", "move.", "push.", "fetch.", "to-remote.")
+OTHERS = ("gc.", "move.", "push.", "fetch.", "to-remote.", "remote-gc.", "drop.")
 POINTS = [point for point in FAILPOINTS if not point.startswith(OTHERS)]
 
 WORK = """
