@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from typing import Any
 
@@ -25,19 +26,33 @@ def canonical(value: Any) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def parse_json(data: bytes, *, source: str, line: int = 1) -> Any:
+def parse_json(data: bytes, *, source: str, line: int = 1, finite: bool = False) -> Any:
     """Decode one JSON value; `source` and `line` say where it stands, for the error.
+
+    With `finite` every number has to be one that `canonical` could write.
 
     Raises:
         InputError: when `data` is not JSON in UTF-8, or an object names a key twice.
     """
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_unique)
+        return json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_float=_finite if finite else None,
+            parse_constant=_finite if finite else None,
+        )
     except json.JSONDecodeError as error:
         where = Where(source, line + error.lineno - 1, error.colno)
         raise InputError(f"not JSON: {error.msg}", where=where) from None
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise InputError(f"not JSON: {error}", where=Where(source, line)) from None
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a number that JSON has")
+    return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

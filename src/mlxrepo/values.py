@@ -107,16 +107,19 @@ def flatten(values: Any) -> dict[str, Any]:
 
 
 def numbers(values: Any) -> dict[str, int | float]:
-    """Return the numbers of `values` by dotted name; a bool is none, YAML counts as 1.2."""
-    given = {
-        name: value.yaml12 if isinstance(value, Reading) else value
-        for name, value in flatten(values).items()
-    }
-    return {
-        name: value
-        for name, value in given.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+    """Return the numbers of `values` by dotted name; a bool is none, YAML counts as 1.2.
+
+    Raises:
+        InputError: when two of them have one name: `a.b`, and `b` in `a`.
+    """
+    found: dict[str, int | float] = {}
+    for name, given in _named(values):
+        value = given.yaml12 if isinstance(given, Reading) else given
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if name in found:
+                raise InputError(f'"{name}" is there twice, as one key and as keys in each other')
+            found[name] = value
+    return found
 
 
 def encode(value: Any) -> Any:

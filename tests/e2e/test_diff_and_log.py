@@ -232,3 +232,13 @@ def test_rows_of_an_earlier_commit_that_is_not_in_the_store(keyed: User) -> None
     assert done.returncode == 3
     assert "table.csv: blob" in done.stderr
     assert "mlx fetch --rev" in done.stderr
+
+
+def test_a_word_that_is_nothing_may_have_been_meant_as_a_revision(tmp_path: Path) -> None:
+    user = User.begin(tmp_path / "p")
+    user.write("d.csv", "1\n")
+    user.ok("add", "d.csv")
+    user.commit()
+    assert '"v1.0" is no revision that git knows' in user.fails(2, "diff", "v1.0", "HEAD")
+    assert '"HEAD~30" is no revision that git knows' in user.fails(2, "diff", "HEAD~30")
+    assert "did you mean d.csv?" in user.fails(2, "diff", "HEAD", "d.cvs")

@@ -239,6 +239,14 @@ def unverified(user: Gated) -> None:
     user.write("mlx.lock", text[:at] + text[at:].replace("}]", '}],"state":{"unverified":true}', 1))
 
 
+def edited_data(user: Gated) -> None:
+    user.write("raw.csv", "2\n")
+
+
+def edited_out(user: Gated) -> None:
+    user.write("prepared.txt", "2\n")
+
+
 def broken_params(user: Gated) -> None:
     user.write("params.yaml", "<<<<<<< ours\nlr: 1\n=======\nlr: 2\n>>>>>>> theirs\n")
 
@@ -272,6 +280,113 @@ def test_no_gate_passes_on_what_does_not_hold(user: Gated, spoil: object) -> Non
     assert user.codes("base.auc < 0.1", "HEAD", "v1") == UNDECIDED
     assert user.codes("auc < 0.1", "v1", "HEAD", "--allow-stale") in DECIDED
     assert user.codes("auc < 0.1", "HEAD", "v1") in DECIDED  # v1 holds, and nothing else is asked
+
+
+@pytest.mark.parametrize("spoil", [edited_data, edited_out], ids=lambda way: way.__name__)
+def test_no_gate_on_the_workspace_passes_with_other_data_than_is_recorded(
+    user: Gated, spoil: object
+) -> None:
+    assert callable(spoil)
+    spoil(user)
+    assert user.codes("auc < 0.1", "v1") == UNDECIDED
+    assert user.codes("auc < 0.1", "v1", "HEAD") == (0, 1)  # git has what was measured
+    assert user.codes("auc < 0.1", "v1", "--allow-stale") == (0, 1)
+
+
+def test_data_that_was_edited_is_no_operand(user: Gated) -> None:
+    edited_data(user)
+    assert user.codes("data:raw != base.data:raw", "v1") == UNDECIDED
+    assert user.codes("data:raw != base.data:raw", "v1", "HEAD") == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "spoil", [edited_record, edited_metrics, deleted_metrics, stale_param], ids=lambda w: w.__name__
+)
+def test_a_frozen_stage_is_not_believed_for_that(user: Gated, spoil: object) -> None:
+    assert callable(spoil)
+    frozen = user.read("mlx.yaml").replace("  evaluate:", "  evaluate:\n    frozen: true")
+    user.write("mlx.yaml", frozen)
+    user.commit()
+    assert user.codes("auc < 0.1", "v1") == (0, 1)
+    spoil(user)
+    assert user.codes("auc < 0.1", "v1") == UNDECIDED
+    user.commit()
+    assert user.codes("auc < 0.1", "v1", "HEAD") == UNDECIDED
+
+
+def test_numbers_that_only_the_store_could_confirm_are_unknown_without_it(
+    user: Gated, tmp_path: Path
+) -> None:
+    cached = user.read("mlx.yaml").replace("metrics: [m.json]", "metrics: [m.json: {cache: true}]")
+    user.write("mlx.yaml", cached)
+    user.git("rm", "-q", "--cached", "m.json")
+    user.ok("repro", "-q")
+    user.commit()
+    assert user.codes("auc < 0.1", "HEAD", "HEAD") == (0, 1)
+    clone = Gated(tmp_path / "clone")
+    user.git("clone", "-q", str(user.root), str(clone.root))
+    assert clone.codes("auc < 0.1", "HEAD", "HEAD") == UNDECIDED
+    assert "mlx fetch m.json" in clone.gate("auc < 0.1", "HEAD", "HEAD")[1]
+    edited_record(user)
+    user.commit()
+    user.write("m.json", "{}")
+    assert user.codes("auc < 0.1", "HEAD", "HEAD") == UNDECIDED
+
+
+def test_every_condition_that_is_given_counts(user: Gated) -> None:
+    words = ("metrics", "diff", "v1", "--fail-if", "auc < base.auc")
+    assert user.mlx(*words, "--fail-if", "auc < 0.05").returncode == 1
+    assert user.mlx(*words[:3], "--fail-if", "auc < 0.05", "--fail-if", "f1 < 0").returncode == 0
+    assert user.mlx(*words[:3], "--fail-if", "auc < 0.05)", "--fail-if", "(f1 < 0").returncode == 2
+
+
+def test_an_empty_revision_is_none(user: Gated) -> None:
+    """As `"$BASE"` is in a CI job where nobody has set it."""
+    assert user.gate("auc < base.auc", "")[0] == 2
+
+
+def test_one_name_in_another_file_at_the_base_is_undecided(user: Gated) -> None:
+    moved = user.read("mlx.yaml").replace("m.json", "o.json")
+    user.write("mlx.yaml", moved)
+    user.measure(auc=0.9)
+    code, said = user.gate("auc < base.auc", "v1")
+    assert code == 3
+    assert "write o.json:auc and base.m.json:auc" in said
+    assert user.codes("o.json:auc < base.m.json:auc", "v1") == (0, 1)
+
+
+def test_a_metric_that_reads_as_a_difference_needs_backticks(user: Gated) -> None:
+    user.measure(val=0.9, auc=0.8, **{"val-auc": 0.2})
+    code, said = user.gate("val-auc < 0.1", "HEAD")
+    assert code == 3
+    assert "there is a metric `val-auc`: put backticks around it" in said
+    assert user.codes("`val-auc` < 0.1", "HEAD") == (0, 1)
+    assert user.codes("val - auc < 0.05", "HEAD") == (0, 1)
+
+
+def test_a_number_that_is_there_twice_is_no_metric(user: Gated) -> None:
+    user.write("given.json", '{"a": {"b": 0.1}, "a.b": 0.9}')
+    assert '"a.b" is there twice' in user.fails(4, "repro", "-q")
+
+
+def test_a_model_that_a_stage_makes_is_an_operand_while_it_holds(user: Gated) -> None:
+    user.write("mlx.yaml", user.read("mlx.yaml") + "models:\n  it: {path: prepared.txt}\n")
+    user.commit()
+    assert user.codes("model:it == base.model:it", "HEAD", "HEAD") == (1, 0)
+    user.write("raw.csv", "9\n")
+    user.ok("add", "raw.csv")
+    assert user.codes("model:it == base.model:it", "HEAD") == UNDECIDED
+
+
+@pytest.mark.parametrize("value", ["1e999", "NaN", '"0.9"', "[1]", '{"a":1}', '{"$float":"x"}'])
+def test_a_lock_with_a_metric_that_is_no_number_is_told_by_its_line(
+    user: Gated, value: str
+) -> None:
+    user.write("mlx.lock", user.read("mlx.lock").replace('"auc":0.75', f'"auc":{value}'))
+    code, said = user.gate("auc < 0.1", "HEAD")
+    assert code == 3
+    assert "mlx.lock:" in said
+    user.fails(3, "lock", "check")
 
 
 def test_an_unverified_record_is_unknown(user: Gated) -> None:

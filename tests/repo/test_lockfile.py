@@ -51,6 +51,9 @@ entries = st.one_of(
 texts = st.text(max_size=20).filter(lambda text: text.isprintable())
 scalars = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), texts)
 tables = st.dictionaries(texts, st.dictionaries(texts, scalars, min_size=1, max_size=3), max_size=2)
+wrapped = st.sampled_from([{"$float": text} for text in ("nan", "inf", "-inf")])
+metrics = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), wrapped)
+measured = st.dictionaries(texts, st.dictionaries(texts, metrics, max_size=3), max_size=2)
 stages = st.builds(
     StageRecord,
     key=oids,
@@ -65,7 +68,7 @@ stages = st.builds(
         ),
         max_size=3,
     ).map(tuple),
-    metrics=tables,
+    metrics=measured,
     state=st.sampled_from(
         [None, {"unverified": True}, {"accepted": {"by": "a", "why": "b"}, "unverified": True}]
     ),

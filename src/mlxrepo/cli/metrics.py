@@ -123,7 +123,12 @@ def show_command(
 @click.argument("old", required=False)
 @click.argument("new", required=False)
 @click.option("--all", "every", is_flag=True, help="Show metrics that are equal too.")
-@click.option("--fail-if", metavar="EXPR", help="Exit with 1 when EXPR is true, 3 when unknown.")
+@click.option(
+    "--fail-if",
+    metavar="EXPR",
+    multiple=True,
+    help="Exit with 1 when EXPR is true, 3 when unknown; of several any.",
+)
 @click.option("--allow-stale", is_flag=True, help="Let the gate use numbers that may not hold.")
 @_formats
 @click.pass_obj
@@ -132,7 +137,7 @@ def diff_command(
     old: str | None,
     new: str | None,
     every: bool,
-    fail_if: str | None,
+    fail_if: tuple[str, ...],
     allow_stale: bool,
     precision: int,
     md: bool,

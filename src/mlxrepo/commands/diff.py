@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from mlxrepo.errors import MlxError, ObjectMissing
-from mlxrepo.paths import RepoPath, join
+from mlxrepo.errors import InputError, MlxError, ObjectMissing
+from mlxrepo.paths import RepoPath, display, join
 from mlxrepo.progress import SILENT, Progress
 from mlxrepo.repo.declared import SECTIONS
 from mlxrepo.repo.observed import Observed, Tracked, counting
@@ -91,8 +91,20 @@ def diff(
         repo.git, words, lambda word: _is_path(repo, word), only_revisions=paths is not None
     )
     comparison = _Comparison(repo, sides, progress)
-    found = comparison.diff([*rest, *(paths or ())])
+    try:
+        found = comparison.diff([*rest, *(paths or ())])
+    except InputError as error:
+        raise _neither(repo, rest, error) from None
     return found._replace(tables=comparison.tables(found)) if rows else found
+
+
+def _neither(repo: Repo, words: Sequence[str], error: InputError) -> InputError:
+    """Return the error for a word that may have been meant as a revision."""
+    word = next((w for w in words if display(w) in error.message and not _is_path(repo, w)), None)
+    if word is None or (error.hint or "").startswith("did you mean"):
+        return error
+    told = f'"{display(word)}" is no revision that git knows, and nothing is recorded for it'
+    return InputError(told, hint="git log --oneline, or mlx ls")
 
 
 def _is_path(repo: Repo, word: str) -> bool:

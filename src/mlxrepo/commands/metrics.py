@@ -180,23 +180,33 @@ def diff(
     old: str | None = None,
     new: str | None = None,
     *,
-    fail_if: str | None = None,
+    fail_if: Sequence[str] = (),
     allow_stale: bool = False,
 ) -> MetricsDiff:
     """Compare metrics of two revisions (default: HEAD and the workspace), and answer a gate.
+
+    The gate fails when any of its conditions is true. In the workspace it believes no number that
+    was measured on other data than lies there.
 
     Raises:
         InputError: when the gate is no expression.
         CannotDecide: when there is no commit yet, or a revision has no lockfile that can be read.
     """
-    condition = parse_condition(fail_if) if fail_if is not None else None
+    condition = _condition(fail_if) if fail_if else None
     with Commits.of(repo) as commits:
         measurer = Measurer(commits)
-        before, after = measurer.at(old or "HEAD"), measurer.at(new)
+        before = measurer.at("HEAD" if old is None else old)
+        after = measurer.at(new, look=condition is not None)
         gate = _gate(condition, before, after, allow_stale) if condition else None
         rows = tuple(_changes(before, after))
         doubts = _doubts(before.rev, before.files) + _doubts(after.rev, after.files)
         return MetricsDiff(before.rev, after.rev, rows, doubts, gate)
+
+
+def _condition(texts: Sequence[str]) -> Expression:
+    for text in texts:
+        parse_condition(text)  # each is one by itself
+    return parse_condition(texts[0] if len(texts) == 1 else " or ".join(f"({t})" for t in texts))
 
 
 def _gate(condition: Expression, before: Measured, after: Measured, allow_stale: bool) -> Gate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -9,11 +10,13 @@ from typing import NamedTuple
 from mlxrepo.errors import MlxError
 from mlxrepo.expression import Expression, Undecided, Value, decide, quoted
 from mlxrepo.nearest import nearest
+from mlxrepo.pipeline.freshness import FRESH, freshness
 from mlxrepo.pipeline.measured import Measured, MetricsFile, parameters
 from mlxrepo.values import Reading
 
 BASE, PARAMS = "base.", "params."
 ARTIFACTS = ("data:", "feature:", "model:")
+_QUOTED = re.compile(r"`[^`]*`|'[^']*'|\"[^\"]*\"")
 PASSED, FAILED, UNDECIDED = "passed", "failed", "undecided"
 
 
@@ -117,10 +120,61 @@ class Operands:
         return Undecided((f"{written} of {self._rev} is empty, a list, a map or a time",))
 
     def _artifact(self, name: str) -> Value | Undecided:
-        for tracked in self._measured.repo.observed.tracked():
-            if tracked.address == name:
-                return str(tracked.entry.oid)
-        return Undecided((f"{self._rev} has no {quoted(name)} on record",))
+        """Return the digest of an artifact; one that a stage makes is known by its path."""
+        repo = self._measured.repo
+        try:
+            declared = repo.declared.artifacts.get(name)
+            found = [
+                item
+                for item in repo.observed.tracked()
+                if item.address == name or (declared and item.path == declared.path)
+            ]
+            made = [item.address for item in found if item.address in repo.declared.stages]
+            states = freshness(repo, made[:1], unlike=self._measured.unlike) if made else {}
+        except MlxError as error:
+            return Undecided((f"{quoted(name)} of {self._rev} is not known: {error}",))
+        if not found:
+            return Undecided((f"{self._rev} has no {quoted(name)} on record",))
+        if found[0].path in self._measured.unlike:
+            return Undecided((f"{quoted(name)} of {self._rev} is not as recorded",))
+        for checked in (states[address] for address in made[:1]):
+            if checked.state != FRESH and not self._allow_stale:
+                return Undecided(
+                    (f"{quoted(name)} of {self._rev} is {checked.state}: {checked.why}",)
+                )
+        return str(found[0].entry.oid)
+
+    def file_of(self, name: str) -> str | None:
+        """Return the file of the only metric that a name means."""
+        found = self._spelled.get(name, [])
+        return found[0].file.path if len(found) == 1 else None
+
+    def written_bare(self, text: str) -> list[str]:
+        """Return the metrics whose names stand in an expression and read as something else there.
+
+        `val-auc` is a difference, unless it stands in backticks.
+        """
+        bare = _QUOTED.sub(" ", text)
+        odd = {item.name for found in self._spelled.values() for item in found}
+        return sorted(
+            name
+            for name in odd
+            if quoted(name) != name and re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", bare)
+        )
+
+
+def _say_bare(name: str) -> str:
+    return f"there is a metric {quoted(name)}: put backticks around it, or spaces into the sum"
+
+
+def _alike(name: str, new: Operands, base: Operands) -> Undecided | None:
+    """Return why the metrics of one name are two: they stand in different files."""
+    here, there = new.file_of(name), base.file_of(name)
+    if here is None or there is None or here == there:
+        return None
+    ways = f"{quoted(f'{here}:{name}')} and {quoted(f'{BASE}{there}:{name}')}"
+    told = f"{quoted(name)} is in {here}, and at the base in {there}: write {ways}"
+    return Undecided((told,))
 
 
 def judge(condition: Expression, new: Operands, base: Operands | None) -> Gate:
@@ -134,12 +188,13 @@ def judge(condition: Expression, new: Operands, base: Operands | None) -> Gate:
         elif base is None:
             found = Undecided((f"{quoted(name)}: nothing is compared with here",))
         else:
-            found = base.look(name.removeprefix(BASE))
+            found = _alike(name.removeprefix(BASE), new, base) or base.look(name.removeprefix(BASE))
         if not isinstance(found, Undecided):
             operands[name] = found
         return found
 
-    answer = decide(condition, look)
+    bare = new.written_bare(condition.text)
+    answer = Undecided(tuple(map(_say_bare, bare))) if bare else decide(condition, look)
     if isinstance(answer, Undecided):
         return Gate(condition.text, UNDECIDED, operands, answer.reasons)
     return Gate(condition.text, FAILED if answer else PASSED, operands)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -10,10 +10,12 @@ from mlxrepo.errors import CannotDecide, InputError, MlxError
 from mlxrepo.paths import RepoPath, display, is_inside
 from mlxrepo.pipeline.freshness import FRESH, STALE, UNKNOWN, Checked, freshness
 from mlxrepo.pipeline.graph import Graph, build_graph
+from mlxrepo.pipeline.sound import are_seen
 from mlxrepo.repo.committed import Commits, RepoAt
 from mlxrepo.repo.declared import Declared
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.stage import ParamRef, ProjectFile
+from mlxrepo.repo.update import modified
 
 WORKSPACE = "workspace"
 BY_HAND = "by-hand"  # the state of a file that no stage makes: it says what it says
@@ -43,13 +45,15 @@ class MetricsFile(NamedTuple):
 class Measured(NamedTuple):
     """All metrics of a revision by file, sorted; `repo` is that revision as a workspace.
 
-    `rev` is what the user called it, or the workspace; `commit` is None there.
+    `rev` is what the user called it, or the workspace; `commit` is None there. `unlike` are tracked
+    paths that hold something else than is recorded, if that was asked for.
     """
 
     rev: str
     commit: str | None
     repo: Repo
     files: dict[str, MetricsFile]
+    unlike: frozenset[RepoPath] = frozenset()
 
     @property
     def projects(self) -> tuple[ProjectFile, ...]:
@@ -67,8 +71,10 @@ class Measurer:
         self._commits = commits
         self._graphs: dict[int, Graph] = {}
 
-    def at(self, rev: str | None) -> Measured:
+    def at(self, rev: str | None, *, look: bool = False) -> Measured:
         """Return what was measured at a revision; None is the workspace.
+
+        With `look` data that is in the workspace has to be as recorded, too.
 
         Raises:
             CannotDecide: when there is no such revision, nothing is recorded there, or its
@@ -76,7 +82,7 @@ class Measurer:
             InputError: for an mlx.yaml of the workspace that cannot be read.
         """
         if rev is None:
-            return self._measured(WORKSPACE, None, self._commits.repo)
+            return self._measured(WORKSPACE, None, self._commits.repo, look)
         repo = self._commits.at(rev)
         return self._measured(rev, repo.commit, repo)
 
@@ -87,7 +93,7 @@ class Measurer:
         except CannotDecide:
             return None
 
-    def _measured(self, rev: str, commit: str | None, repo: Repo) -> Measured:
+    def _measured(self, rev: str, commit: str | None, repo: Repo, look: bool = False) -> Measured:
         try:
             locks = repo.observed.locks
         except InputError as error:
@@ -98,31 +104,40 @@ class Measurer:
                 f"{told} has no mlx.lock, so nothing is recorded there",
                 hint="mlx repro records metrics; git commit keeps them",
             )
-        files = {file.path: file for file in (*self._by_hand(repo), *self._recorded(repo))}
-        return Measured(rev, commit, repo, dict(sorted(files.items())))
+        unlike = _unlike(repo) if look else frozenset[RepoPath]()
+        found = (*self._by_hand(repo, unlike), *self._recorded(repo, unlike))
+        files = {file.path: file for file in found}
+        return Measured(rev, commit, repo, dict(sorted(files.items())), unlike)
 
-    def _recorded(self, repo: Repo) -> Iterator[MetricsFile]:
+    def _recorded(self, repo: Repo, unlike: Collection[RepoPath]) -> Iterator[MetricsFile]:
         """Yield the files of records; last, and so for good, those of stages that are declared."""
         from mlxrepo.values import decode
 
         records = {a: record for a, record in repo.observed.stages().items() if record.metrics}
-        checked = self._checked(repo, list(records))
+        checked = self._checked(repo, list(records), unlike)
         for address in sorted(records, key=lambda known: known in checked):
             found = checked.get(address)
             state, why = STALE, "no stage of this name is declared any more"
             if found is not None:
-                state, why = found.state, found.why
+                state, why = _standing(found)
             for path, values in records[address].metrics.items():
                 numbers = {name: decode(value) for name, value in values.items()}
-                yield MetricsFile(path, address, numbers, state, why)
+                if state == FRESH and not are_seen(records[address], path, repo):
+                    unseen = "its bytes are not here to be compared: mlx fetch " + display(path)
+                    yield MetricsFile(path, address, numbers, UNKNOWN, unseen)
+                else:
+                    yield MetricsFile(path, address, numbers, state, why)
 
-    def _checked(self, repo: Repo, addresses: list[str]) -> dict[str, Checked]:
+    def _checked(
+        self, repo: Repo, addresses: list[str], unlike: Collection[RepoPath]
+    ) -> dict[str, Checked]:
         """Say whether records hold; where a commit's mlx.yaml says nothing, nobody knows."""
         if not addresses:
             return {}
         try:
             declared = repo.declared.stages
-            return freshness(repo, [a for a in addresses if a in declared], self._graph)
+            known = [address for address in addresses if address in declared]
+            return freshness(repo, known, self._graph, unlike)
         except MlxError as error:
             if not isinstance(repo, RepoAt):
                 raise
@@ -133,7 +148,7 @@ class Measurer:
             self._graphs[id(declared)] = build_graph(declared)
         return self._graphs[id(declared)]
 
-    def _by_hand(self, repo: Repo) -> Iterator[MetricsFile]:
+    def _by_hand(self, repo: Repo, unlike: Collection[RepoPath]) -> Iterator[MetricsFile]:
         """Read the files that the top-level `metrics` names and no stage has as its metrics."""
         from mlxrepo.values import numbers, read_values
 
@@ -143,13 +158,15 @@ class Measurer:
                 data = None if path in declared.outs else repo.file_at(path, None)
                 if data is not None:
                     found = numbers(read_values(data, path))
-                    stage, state, why = self._maker(repo, path)
+                    stage, state, why = self._maker(repo, path, unlike)
                     yield MetricsFile(path, stage, found, state, why)
         except MlxError:
             if not isinstance(repo, RepoAt):
                 raise
 
-    def _maker(self, repo: Repo, path: RepoPath) -> tuple[str, str, str]:
+    def _maker(
+        self, repo: Repo, path: RepoPath, unlike: Collection[RepoPath]
+    ) -> tuple[str, str, str]:
         """Return stage, state and why of such a file; it may lie in what a stage makes."""
         stage = repo.declared.maker(path)
         if stage is None:
@@ -158,8 +175,22 @@ class Measurer:
         if out.cache:
             why = f"it lies in {display(out.path)}, and no record has its numbers"
             return stage.address, UNKNOWN, why
-        checked = self._checked(repo, [stage.address])[stage.address]
-        return stage.address, checked.state, checked.why
+        checked = self._checked(repo, [stage.address], unlike)[stage.address]
+        return stage.address, *_standing(checked)
+
+
+def _standing(checked: Checked) -> tuple[str, str]:
+    """Return state and why of what a stage measured; inputs that it is frozen against count."""
+    if checked.state == FRESH and checked.why:
+        return STALE, checked.why
+    return checked.state, checked.why
+
+
+def _unlike(repo: Repo) -> frozenset[RepoPath]:
+    """Return the tracked paths in the workspace that hold something else than is recorded."""
+    tracked = [item for item in repo.observed.tracked() if item.cache]
+    found = modified(repo, tracked, keep_deleted=True)
+    return frozenset(item.path for item in (*found.edited, *found.behind))
 
 
 def parameters(repo: Repo) -> dict[str, dict[str, Any]]:

@@ -47,10 +47,18 @@ def has_its_metrics(record: StageRecord, repo: Repo, scan: Scan) -> bool:
     return True
 
 
+def are_seen(record: StageRecord, path: str, repo: Repo) -> bool:
+    """Say whether the recorded numbers of a file can be compared with what it held.
+
+    What git keeps is its own; of what only the store keeps the bytes have to be somewhere here.
+    """
+    out = next(out for out in record.outs if out.path == path)
+    return not out.cache or _recorded_bytes(out, repo, repo.scan()) is not None
+
+
 def _recorded_bytes(out: Output, repo: Repo, scan: Scan) -> bytes | None:
-    here = scan.entry(out.path)
-    if same(here, out.entry):
+    if same(scan.entry(out.path), out.entry):
         return repo.read(out.path)
-    if here is None and out.cache and repo.store.has_entry(out.entry):
+    if out.cache and repo.store.has_entry(out.entry):
         return repo.store.read("blob", out.entry.oid)
     return None

@@ -200,7 +200,7 @@ def _restore(source: str) -> str:
 
 def _parse_line(line: Line, source: str) -> Any:
     try:
-        return parse_json(line[1], source=source, line=line[0])
+        return parse_json(line[1], source=source, line=line[0], finite=True)
     except InputError as error:
         raise InputError(error.message, hint=_restore(source), where=error.where) from None
 
@@ -250,7 +250,7 @@ def _from_json(name: str, value: Any) -> Record:
         params=_tables(value, "params"),
         environment=_expect(value.get("environment", {}), dict),
         outs=tuple(_read_out(item) for item in _items(value, "outs")),
-        metrics=_tables(value, "metrics"),
+        metrics=_metrics(value),
         state=_expect(value["state"], dict) if "state" in value else None,
     )
 
@@ -265,6 +265,18 @@ def _tables(value: dict[str, Any], key: str) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = _expect(value.get(key, {}), dict)
     for table in found.values():
         _expect(table, dict)
+    return found
+
+
+def _metrics(value: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    found = _tables(value, "metrics")
+    for table in found.values():
+        for name, number in table.items():
+            wrapped = isinstance(number, dict) and number.keys() == {"$float"}
+            if wrapped and number["$float"] not in ("nan", "inf", "-inf"):
+                raise ValueError(f"the metric {name} is no number")
+            if not wrapped and (isinstance(number, bool) or not isinstance(number, int | float)):
+                raise ValueError(f"the metric {name} is no number")
     return found
 
 
