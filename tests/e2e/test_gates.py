@@ -45,8 +45,9 @@ class Gated(User):
         return done.returncode, done.stderr
 
     def codes(self, condition: str, *words: str) -> tuple[int, int]:
-        """Ask a gate and its opposite: what is undecided is so either way."""
-        return self.gate(condition, *words)[0], self.gate(f"not ({condition})", *words)[0]
+        """Ask a gate and, where it has an answer, its opposite."""
+        code = self.gate(condition, *words)[0]
+        return code, code if code == 3 else self.gate(f"not ({condition})", *words)[0]
 
 
 DECIDED = {(0, 1), (1, 0)}

@@ -375,7 +375,7 @@ def test_what_is_added_while_gc_asks_what_is_needed_is_whole() -> None:
 
 
 def test_some_interleavings_lose_nothing() -> None:
-    few = settings(CALM, derandomize=True, max_examples=6, stateful_step_count=25)
+    few = settings(CALM, derandomize=True, max_examples=3, stateful_step_count=25)
     run_state_machine_as_test(Interleavings, settings=few)
 
 

@@ -314,8 +314,11 @@ def test_a_persistent_out_that_was_reported_is_not_made_twice(company: Company) 
     company.pipe.declare(PIPELINE + more)
     run = company.start("repro", "grow", "slow", "-j", "2")
     assert run.stdout is not None
-    while "grow: ran" not in run.stdout.readline():
-        pass
+    said = ""
+    while "grow: ran" not in said:
+        line = run.stdout.readline()
+        assert line, f"it ended: {said}{run.communicate()[1]}"
+        said += line
     os.kill(run.pid, signal.SIGKILL)
     run.communicate()
     company.let_go()

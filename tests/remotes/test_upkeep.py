@@ -51,7 +51,7 @@ def with_garbage(project: Project, spot: Spot) -> Project:
     project.git("checkout", "--quiet", "-b", "old")
     project.fill("data/many", 200)
     project.write("data/many/f7.txt", "only of old\n")
-    project.write("data/large.bin", os.urandom(5 << 20))
+    project.write("data/large.bin", os.urandom(2 << 20))
     project.do(add, ["data"])
     project.commit()
     sent(project)
