@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -51,6 +52,8 @@ def _shared(
         "again": Row(f"{place}, {title}: push again", "mlx < 0.5 s"),
         "pull": Row(f"{place}, {title}: pull into a fresh clone", goal),
     }
+    if title == LARGE:  # what a store beside the workspace costs is in the pull
+        rows["fetch"] = Row(f"{place}, {title}: fetch, one copy (rclone: its pull)", goal)
     peak = Row(f"{place}, {title}: most memory of push and pull", "mlx < 200", unit="MB")
     for turn in range(setting.repeat):
         for name, tool in setting.tools.items():
@@ -74,9 +77,12 @@ def _turn(
     _configure(tool, first, url, port)
     costs = [timed(rows["push"], tool.name, lambda: run([tool.program, "push"], first))]
     timed(rows["again"], tool.name, lambda: run([tool.program, "push"], first))
-    run(["git", "clone", "-q", str(first), str(second)], top)
-    _configure(tool, second, url, port)
-    costs.append(timed(rows["pull"], tool.name, lambda: run([tool.program, "pull"], second)))
+    for verb, clone in (("pull", second), ("fetch", top / "third")):
+        if verb in rows:
+            run(["git", "clone", "-q", str(first), str(clone)], top)
+            _configure(tool, clone, url, port)
+            step = partial(run, [tool.program, verb], clone)
+            costs.append(timed(rows[verb], tool.name, step))
     return costs
 
 
@@ -113,6 +119,8 @@ def _rclone_turn(
     timed(rows["again"], tool.name, lambda: run(push, top))
     pull = [*words, there, str(top / "second")]
     costs.append(timed(rows["pull"], tool.name, lambda: run(pull, top)))
+    if "fetch" in rows:
+        rows["fetch"].note(tool.name, costs[-1].seconds)
     return costs
 
 

@@ -136,6 +136,14 @@ def _collected(
 # who uses it
 
 
+def _clone(path: str) -> Repo:
+    try:
+        return Repo.find(path)
+    except InputError as error:
+        said = f"--clone {display(path)}: {error.message}"
+        raise InputError(said, hint="check the path") from None
+
+
 def _needs(
     repo: Repo, remote: Remote, clones: Sequence[str], without: Sequence[str], progress: Progress
 ) -> tuple[list[str], set[str], list[Root]]:
@@ -145,7 +153,7 @@ def _needs(
     found: list[Root] = []
     at_hand: dict[str, str] = {}
     progress.start("asking what is needed", len(clones) + 1, "repositories")
-    here = [repo, *map(Repo.find, clones)]
+    here = [repo, *map(_clone, clones)]
     for other in here:
         check_clock(other)
         id_, _ = identity(other)
