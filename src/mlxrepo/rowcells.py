@@ -25,7 +25,8 @@ def number(text: str) -> int | float | Decimal | str:
         pass
     try:
         value = float(text)
-        if len(text) <= _EXACT or Decimal(repr(value)) == Decimal(text):
+        plainly = len(text) <= _EXACT and "e" not in text.lower()
+        if plainly or Decimal(repr(value)) == Decimal(text):
             return value
         return Decimal(text)
     except (ValueError, InvalidOperation):
