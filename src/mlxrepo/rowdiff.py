@@ -133,7 +133,7 @@ class _Pair:
         return [None if value is None else str(value) for value in found]
 
     def unlike(self, old: pandas.Series[Any], new: pandas.Series[Any]) -> Places:
-        """Say of each cell if it differs; two that are empty do not."""
+        """Say of each cell of the frames if it differs; two that are empty do not."""
         import numpy
 
         if self.is_alike():
@@ -141,12 +141,32 @@ class _Pair:
             found = numpy.asarray(unlike.fillna(True) if hasattr(unlike, "fillna") else unlike)
             gone, came = old.isna().to_numpy(), new.isna().to_numpy()
             return numpy.where(gone | came, gone ^ came, found).astype(bool)
-        places = numpy.zeros(len(old), dtype=bool)
-        some = [i for i, (x, y) in enumerate(zip(old.tolist(), new.tolist(), strict=True))
-                if not same(x, y)]  # fmt: skip
+        cells = zip(old.tolist(), new.tolist(), strict=True)
+        return self._settled(old, new, numpy.array([not same(x, y) for x, y in cells], dtype=bool))
+
+    def unlike_texts(
+        self, texts: Sequence[pandas.Series[Any]], cells: Sequence[pandas.Series[Any]]
+    ) -> Places:
+        """Say the same of cells by their texts; numbers far apart need no closer look."""
+        import numpy
+
+        old, new = (numpy.asarray(column, dtype=object) for column in texts)
+        written: Places = old != new
+        far = numpy.zeros(len(written), dtype=bool)
+        if all(_kind(column) == "number" for column in cells):
+            x, y = (column.to_numpy(dtype=float) for column in cells)
+            with numpy.errstate(invalid="ignore", over="ignore"):
+                far = written & (abs(x - y) > 1e-9 * numpy.maximum(abs(x), abs(y)))
+        return far | self._settled(texts[0], texts[1], written & ~far)
+
+    def _settled(
+        self, old: pandas.Series[Any], new: pandas.Series[Any], doubtful: Places
+    ) -> Places:
+        some = doubtful.nonzero()[0]
         values = [self.values(column.iloc[some]) for column in (old, new)]
-        places[some] = [not same(x, y) for x, y in zip(*values, strict=True)]
-        return places
+        found = doubtful.copy()
+        found[some] = [not same(x, y) for x, y in zip(*values, strict=True)]
+        return found
 
 
 def _kind(column: pandas.Series[Any]) -> str:
@@ -211,12 +231,13 @@ def _masks(
     texts = _texts(a, b, written, old_rows, new_rows) if written else None
     masks = {}
     for pair in pairs:
+        cells = pair.old.take(old_rows), pair.new.take(new_rows)
         if texts is None or pair.exact:
-            cells = pair.old.take(old_rows), pair.new.take(new_rows)
+            found = pair.unlike(*cells)
         else:
-            cells = texts[0][pair.name], texts[1][pair.name]
+            found = pair.unlike_texts([frame[pair.name] for frame in texts], cells)
         masks[pair.name] = numpy.zeros(len(both), dtype=bool)
-        masks[pair.name][rows] = pair.unlike(*cells)
+        masks[pair.name][rows] = found
     return masks
 
 

@@ -125,16 +125,16 @@ class Delimited(Table):
             "na_values": [""],
             "low_memory": False,  # else a column has the type of each part of it
         }
-        is_even, self._codes = _looked_at(data, separator)
-        if not is_even:
+        self._ends, self._codes = _looked_at(data, separator)
+        if self._ends is None:
             _check_widths(data, separator)
         self.frame = pandas.read_csv(io.BytesIO(data), **self._options)
         self._texts: dict[tuple[str, ...], pandas.DataFrame] = {}
 
     @cached_property
     def lines(self) -> list[bytes] | None:
-        """The line of each row; None where rows span lines."""
-        rows = _lines(self._data)
+        """The text of each row; None where it is not known, as quotes stand in odd places."""
+        rows = _lines(self._data) if self._ends is None else _cut(self._data, self._ends)
         if len(rows) != len(self.frame) + 2 or rows[-1]:  # else all but the end is a row
             rows = [*filter(None, rows), b""]
         rows = rows[1:-1]
@@ -158,7 +158,7 @@ class Delimited(Table):
         """See Table."""
         import pandas
 
-        options = {**self._options, "usecols": list(names), "dtype": str}
+        options = {**self._options, "usecols": list(names), "dtype": object}
         # Most of the file anyway, then all of it; else only these lines.
         if self.lines is None or len(rows) > len(self.frame) // 2:
             known = tuple(names)
@@ -194,8 +194,16 @@ def _lines(data: bytes) -> list[bytes]:
     return data.split(b"\n")
 
 
-def _looked_at(data: bytes, separator: str) -> tuple[bool, bool]:
-    """Say whether all lines surely have as many cells as the first, and if there may be codes.
+def _cut(data: bytes, ends: numpy.ndarray[Any, Any]) -> list[bytes]:
+    if b'"' not in data:
+        return _lines(data)
+    places = ends.tolist()
+    rows = [data[a:b] for a, b in zip([0, *(end + 1 for end in places)], places, strict=False)]
+    return [row.rstrip(b"\r") for row in rows] + [b""] if b"\r" in data else [*rows, b""]
+
+
+def _looked_at(data: bytes, separator: str) -> tuple[numpy.ndarray[Any, Any] | None, bool]:
+    """Return where rows end, if all surely have as many cells, and say if there may be codes.
 
     Those are cells that begin as 007 does: whole numbers would not hold their zeros.
     """
@@ -204,15 +212,33 @@ def _looked_at(data: bytes, separator: str) -> tuple[bool, bool]:
     text = numpy.frombuffer(b"\n%b\n\n\n" % data, dtype=numpy.uint8)
     is_mark = (text == ord(separator)) | (text == ord("\n"))
     codes = _begin_with_zeros(text, is_mark)
-    is_plain = b'"' not in data
+    is_plain = b'"' not in data or _without_quoted(text, is_mark)
     if is_plain and b"\r" in data:
         is_plain = data.count(b"\r") == data.count(b"\r\n")
-    ends = text[is_mark][1 : -3 if data.endswith(b"\n") else -2] == ord("\n")
+    part = slice(1, -3 if data.endswith(b"\n") else -2)
+    ends = text[is_mark][part] == ord("\n")
     width = data.count(separator.encode(), 0, data.find(b"\n")) + 1
     if not is_plain or len(ends) % width:
-        return False, codes
+        return None, codes
     grid = ends.reshape(-1, width)
-    return bool(grid[:, -1].all() and not grid[:, :-1].any()), codes
+    if not grid[:, -1].all() or grid[:, :-1].any():
+        return None, codes
+    return numpy.flatnonzero(is_mark)[part][width - 1 :: width] - 1, codes
+
+
+def _without_quoted(
+    text: numpy.ndarray[Any, Any], is_mark: numpy.ndarray[Any, numpy.dtype[numpy.bool_]]
+) -> bool:
+    """Take away the marks that stand between quotes; False where these stand in odd places."""
+    import numpy
+
+    quotes = text == ord('"')
+    places = numpy.flatnonzero(quotes)
+    before, after = places[::2] - 1, places[1::2] + 1
+    is_mark &= ~numpy.logical_xor.accumulate(quotes)
+    opened = is_mark[before] | quotes[before]
+    closed = is_mark[after] | quotes[after] | (text[after] == ord("\r"))
+    return bool(len(before) == len(after) and opened.all() and closed.all())
 
 
 def _begin_with_zeros(
