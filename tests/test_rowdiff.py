@@ -231,9 +231,17 @@ def test_what_is_written_otherwise_differs(old: str, new: str, others: str) -> N
 def test_equal_numbers_and_truths_are_the_same_however_they_are_written(old: str, new: str) -> None:
     a, b = (f"id,v\n1,{value}\n2,\n".encode() for value in (old, new))
     assert counts(compare_rows("t.csv", ["id"], a, b)) == (0, 0, 0, 0)
-    if old != "true":
-        keys = (f"id,v\n{value},1\n7,1\n".encode() for value in (old, new))
-        assert counts(compare_rows("t.csv", ["id"], *keys)) == (0, 0, 0, 0)
+    for other in ("", "1"):
+        keys = (f"id,v\n{value},1\n{other},1\n".encode() for value in (old, new))
+        if old != "true" or not other:
+            assert counts(compare_rows("t.csv", ["id"], *keys)) == (0, 0, 0, 0)
+
+
+def test_truths_beside_an_empty_cell_are_truths() -> None:
+    old = b"id,ok\n1,true\n2,false\n"
+    done = compare_rows("t.csv", ["id"], old, b"id,ok\n1,True\n2,\n")
+    assert (counts(done), done.columns) == ((0, 0, 1, 1), ())
+    assert done.rows[0].cells == (CellChange("ok", False, None),)
 
 
 def test_in_a_column_of_text_numbers_are_text() -> None:
@@ -246,6 +254,8 @@ def test_a_key_that_begins_with_zeros_is_a_name_of_its_own() -> None:
     done = compare_rows("t.csv", ["id"], old, b"id,v\n1,4\n01,5\n")
     assert [(row.key, row.cells) for row in done.rows] == [(("01",), (CellChange("v", 3, 5),))]
     assert counts(compare_rows("t.csv", ["id"], b"id,v\n01,3\n", b"id,v\n1,3\n")) == (1, 1, 0, 0)
+    twice = b'id,v\n"-01",3\n"-1",3\n"  01",3\n'
+    assert counts(compare_rows("t.csv", ["id"], twice, twice)) == (0, 0, 0, 0)
     minus = compare_rows("t.csv", ["id"], b"id,v\n-01,3\n", b'id,v\n"-1",3\n')
     assert counts(minus) == (1, 1, 0, 0)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlxrepo.errors import CannotDecide
 from mlxrepo.rowcells import READ, is_empty, plain, same
-from mlxrepo.rowtables import Table, is_table, read_both
+from mlxrepo.rowtables import Table, are_truths, is_table, read_both
 
 if TYPE_CHECKING:
     import numpy
@@ -170,7 +170,7 @@ class _Pair:
 
 
 def _kind(column: pandas.Series[Any]) -> str:
-    kind: str = column.dtype.kind
+    kind = "b" if are_truths(column) else column.dtype.kind
     return "number" if kind in "iuf" else "text" if kind in "OUT" else kind
 
 

@@ -59,6 +59,15 @@ def read_both(path: str, old: bytes, new: bytes) -> tuple[Table, Table]:
     return a, b
 
 
+def are_truths(column: pandas.Series[Any]) -> bool:
+    """Say whether a column holds truths alone; beside empty cells they are objects to pandas."""
+    import pandas
+
+    if column.dtype != object:
+        return bool(column.dtype.kind == "b")
+    return bool(pandas.api.types.infer_dtype(column, skipna=True) == "boolean")
+
+
 def _unpacked(data: bytes, name: str) -> bytes:
     return gzip.decompress(data) if name.endswith(".gz") else data
 
@@ -150,6 +159,8 @@ class Delimited(Table):
     def type_of(self, name: str) -> str:
         """See Table; pandas' whole numbers are floats where a cell is empty."""
         column = self.frame[name].dropna()
+        if are_truths(column):
+            return "bool"
         is_whole = column.dtype.kind == "f" and len(column) < len(self.frame)
         return "int64" if is_whole and len(column) and (column % 1 == 0).all() else (
             super().type_of(name))  # fmt: skip
@@ -195,8 +206,8 @@ def _lines(data: bytes) -> list[bytes]:
 
 
 def _cut(data: bytes, ends: numpy.ndarray[Any, Any]) -> list[bytes]:
-    if b'"' not in data:
-        return _lines(data)
+    if data.count(b"\n") == len(ends) - (not data.endswith(b"\n")):
+        return _lines(data)  # no cell spans lines
     places = ends.tolist()
     rows = [data[a:b] for a, b in zip([0, *(end + 1 for end in places)], places, strict=False)]
     return [row.rstrip(b"\r") for row in rows] + [b""] if b"\r" in data else [*rows, b""]
@@ -248,10 +259,11 @@ def _begin_with_zeros(
 
     first = text[1:]
     leads = first == ord("0")
-    for apart in b'+-" ':
-        leads |= first == apart
+    for other in b'+-" ':
+        leads |= first == other
     starts = numpy.flatnonzero(leads & is_mark[:-1]) + 1
-    starts += text[starts] != ord("0")
+    while (apart := numpy.isin(text[starts], list(b'+-" '))).any():
+        starts += apart
     after = text[starts + 1]
     return bool(((text[starts] == ord("0")) & (after >= ord("0")) & (after <= ord("9"))).any())
 
