@@ -24,7 +24,7 @@ _UNREADABLE = (
 )  # fmt: skip
 TABLES = (*_SEPARATORS, *(f"{name}.gz" for name in _SEPARATORS), *_PARQUET)
 
-Numbers = Sequence[int] | None
+_PART = 1 << 20  # bytes that are looked at together: they stay in the processor's cache
 
 
 def is_table(path: str) -> bool:
@@ -221,7 +221,8 @@ def _looked_at(data: bytes, separator: str) -> tuple[numpy.ndarray[Any, Any] | N
     import numpy
 
     text = numpy.frombuffer(b"\n%b\n\n\n" % data, dtype=numpy.uint8)
-    is_mark = (text == ord(separator)) | (text == ord("\n"))
+    is_mark = text == ord(separator)
+    is_mark |= text == ord("\n")
     codes = _begin_with_zeros(text, is_mark)
     is_plain = b'"' not in data or _without_quoted(text, is_mark)
     if is_plain and b"\r" in data:
@@ -234,7 +235,7 @@ def _looked_at(data: bytes, separator: str) -> tuple[numpy.ndarray[Any, Any] | N
     grid = ends.reshape(-1, width)
     if not grid[:, -1].all() or grid[:, :-1].any():
         return None, codes
-    return numpy.flatnonzero(is_mark)[part][width - 1 :: width] - 1, codes
+    return numpy.flatnonzero(is_mark & (text == ord("\n")))[part] - 1, codes
 
 
 def _without_quoted(
@@ -257,11 +258,14 @@ def _begin_with_zeros(
 ) -> bool:
     import numpy
 
-    first = text[1:]
-    leads = first == ord("0")
-    for other in b'+-" ':
-        leads |= first == other
-    starts = numpy.flatnonzero(leads & is_mark[:-1]) + 1
+    found = []
+    for at in range(0, len(text), _PART):
+        first = text[at + 1 : at + 1 + _PART]
+        leads = first == ord("0")
+        for other in b'+-" ':
+            leads |= first == other
+        found.append(numpy.flatnonzero(leads & is_mark[at : at + len(first)]) + (at + 1))
+    starts = numpy.concatenate(found)
     while (apart := numpy.isin(text[starts], list(b'+-" '))).any():
         starts += apart
     after = text[starts + 1]
