@@ -6,23 +6,30 @@ nor do columns; an empty cell equals an empty cell.
 
 from __future__ import annotations
 
-import io
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlxrepo.errors import CannotDecide
+from mlxrepo.rowcells import READ, is_empty, plain, same
+from mlxrepo.rowtables import Table, are_truths, is_table, read_both
 
 if TYPE_CHECKING:
     import numpy
     import pandas
 
+    Places = numpy.ndarray[Any, Any]
+
+__all__ = [
+    "LISTED",
+    "CellChange",
+    "ColumnChange",
+    "RowChange",
+    "RowsDiff",
+    "compare_rows",
+    "is_table",
+]
 LISTED = 1000  # rows of each word that are listed; all are counted
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
-_PARQUET = (".parquet", ".pq")
-# pandas' and pyarrow's own errors are among the first.
-_UNREADABLE = (ValueError, OSError, OverflowError, EOFError, NotImplementedError, zlib.error)
-TABLES = (*_SEPARATORS, *(f"{name}.gz" for name in _SEPARATORS), *_PARQUET)
 
 
 class ColumnChange(NamedTuple):
@@ -65,99 +72,17 @@ class RowsDiff(NamedTuple):
     rows: tuple[RowChange, ...]
 
 
-def is_table(path: str) -> bool:
-    """Say whether rows of a file can be compared, by its name."""
-    return path.lower().endswith(TABLES)
-
-
 def compare_rows(path: str, key: Sequence[str], old: bytes, new: bytes) -> RowsDiff:
     """Compare two versions of the table `path`, a CSV, TSV or Parquet file.
 
     Raises:
         CannotDecide: when one cannot be read, lacks a column of the key, or names two rows alike.
     """
-    with _Tables(path, (old, new)) as tables:
-        a, b = tables.read()
-        for side, frame in (("old", a), ("new", b)):
-            _check_columns(path, side, frame, key)
-        shared = [name for name in a.columns if name in set(b.columns)]
-        columns = tuple(_schema(a, b))
-        a, b = tables.comparable(a, b, shared)
-    return _compare(path, list(key), a, b, shared, columns)
-
-
-# reading
-
-
-class _Tables:
-    """Two versions of one file, side by side: reading lets go of Python's lock most of the time."""
-
-    def __init__(self, path: str, versions: tuple[bytes, bytes]):
-        self.path = path
-        self.versions = versions
-        self.name = path.lower()
-
-    def __enter__(self) -> _Tables:
-        from concurrent.futures import ThreadPoolExecutor
-
-        self._pool = ThreadPoolExecutor(2)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown()
-
-    def read(self) -> tuple[pandas.DataFrame, pandas.DataFrame]:
-        """Read both."""
-        return self._both(self._parquet if self.name.endswith(_PARQUET) else self._csv)
-
-    def comparable(
-        self, a: pandas.DataFrame, b: pandas.DataFrame, shared: Sequence[str]
-    ) -> tuple[pandas.DataFrame, pandas.DataFrame]:
-        """Return both with columns as text that are numbers in one of them only.
-
-        One cell that is no number makes a column of text of them all; the others did not change.
-        """
-        mixed = [name for name in shared if _kind(a[name]) != _kind(b[name])]
-        if not mixed:
-            return a, b
-        if self.name.endswith(_PARQUET):
-            return a.astype(dict.fromkeys(mixed, str)), b.astype(dict.fromkeys(mixed, str))
-        text = self._both(lambda data: self._csv(data, usecols=mixed, dtype=str))
-        return a.assign(**dict(text[0].items())), b.assign(**dict(text[1].items()))
-
-    def _both(
-        self, read: Callable[[bytes], pandas.DataFrame]
-    ) -> tuple[pandas.DataFrame, pandas.DataFrame]:
-        try:
-            a, b = self._pool.map(read, self.versions)
-        except ImportError:
-            raise CannotDecide(
-                f"{self.path}: reading Parquet needs pyarrow, which is not installed",
-                hint='pip install "mlxrepo[parquet]"',
-            ) from None
-        except _UNREADABLE as error:
-            reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
-            raise CannotDecide(f"{self.path} cannot be read as a table: {reason[0]}") from None
-        return a, b
-
-    def _csv(self, data: bytes, **options: Any) -> pandas.DataFrame:
-        import pandas
-
-        packed = self.name.endswith(".gz")
-        return pandas.read_csv(
-            io.BytesIO(data),
-            sep=_SEPARATORS[self.name.removesuffix(".gz")[-4:]],
-            compression="gzip" if packed else None,
-            low_memory=False,  # else a column has the type of each part of it
-            **options,
-        )
-
-    def _parquet(self, data: bytes) -> pandas.DataFrame:
-        import pandas
-
-        frame = pandas.read_parquet(io.BytesIO(data), engine="pyarrow")
-        # An index with a name is a column that pandas wrote apart.
-        return frame.reset_index(drop=frame.index.names == [None])
+    a, b = read_both(path, old, new)
+    for side, table in (("old", a), ("new", b)):
+        _check_columns(path, side, table.frame, key)
+    pairs = [_Pair(name, a, b) for name in a.frame.columns if name in set(b.frame.columns)]
+    return _compare(path, list(key), a, b, {pair.name: pair for pair in pairs})
 
 
 def _check_columns(path: str, side: str, frame: pandas.DataFrame, key: Sequence[str]) -> None:
@@ -170,125 +95,252 @@ def _check_columns(path: str, side: str, frame: pandas.DataFrame, key: Sequence[
         )
 
 
+# columns
+
+
+class _Pair:
+    """A column of both versions, and how its cells are read.
+
+    `exact` where the frames hold all that is written; else the text of cells is looked at.
+    """
+
+    def __init__(self, name: str, a: Table, b: Table):
+        self.name = name
+        self.old, self.new = a.frame[name], b.frame[name]
+        self.types = (a.type_of(name), b.type_of(name))
+        there = [c for c, word in zip((self.old, self.new), self.types, strict=True) if word]
+        kinds = {_kind(column) for column in there}
+        self.kind = kinds.pop() if len(kinds) == 1 else "text"
+        self.exact = a.exact(name, self.kind) and b.exact(name, self.kind)
+
+    def change(self) -> ColumnChange | None:
+        """Return how its type changed; a column without values has none."""
+        old, new = self.types
+        return ColumnChange(str(self.name), old, new) if old and new and old != new else None
+
+    def is_alike(self) -> bool:
+        """Say whether pandas can compare both sides itself."""
+        return self.exact and self.old.dtype == self.new.dtype != object
+
+    def values(self, cells: pandas.Series[Any]) -> list[Any]:
+        """Return what cells of the frames, or their texts, say."""
+        read = READ.get(self.kind, str)
+        if not self.exact:
+            return [read(text) if isinstance(text, str) else None for text in cells.tolist()]
+        found = [None if is_empty(value) else plain(value) for value in cells.tolist()]
+        if self.kind != "text" or {_kind(self.old), _kind(self.new)} == {"text"}:
+            return found
+        return [None if value is None else str(value) for value in found]
+
+    def unlike(self, old: pandas.Series[Any], new: pandas.Series[Any]) -> Places:
+        """Say of each cell of the frames if it differs; two that are empty do not."""
+        import numpy
+
+        if self.is_alike():
+            unlike: Any = old.array != new.array
+            found = numpy.asarray(unlike.fillna(True) if hasattr(unlike, "fillna") else unlike)
+            gone, came = old.isna().to_numpy(), new.isna().to_numpy()
+            return numpy.where(gone | came, gone ^ came, found).astype(bool)
+        cells = zip(old.tolist(), new.tolist(), strict=True)
+        return self._settled(old, new, numpy.array([not same(x, y) for x, y in cells], dtype=bool))
+
+    def unlike_texts(
+        self, texts: Sequence[pandas.Series[Any]], cells: Sequence[pandas.Series[Any]]
+    ) -> Places:
+        """Say the same of cells by their texts; numbers far apart need no closer look."""
+        import numpy
+
+        old, new = (numpy.asarray(column, dtype=object) for column in texts)
+        written: Places = old != new
+        far = numpy.zeros(len(written), dtype=bool)
+        if all(_kind(column) == "number" for column in cells):
+            x, y = (column.to_numpy(dtype=float) for column in cells)
+            with numpy.errstate(invalid="ignore", over="ignore"):
+                far = written & (abs(x - y) > 1e-9 * numpy.maximum(abs(x), abs(y)))
+        return far | self._settled(texts[0], texts[1], written & ~far)
+
+    def _settled(
+        self, old: pandas.Series[Any], new: pandas.Series[Any], doubtful: Places
+    ) -> Places:
+        some = doubtful.nonzero()[0]
+        values = [self.values(column.iloc[some]) for column in (old, new)]
+        found = doubtful.copy()
+        found[some] = [not same(x, y) for x, y in zip(*values, strict=True)]
+        return found
+
+
 def _kind(column: pandas.Series[Any]) -> str:
-    kind: str = column.dtype.kind
+    kind = "b" if are_truths(column) else column.dtype.kind
     return "number" if kind in "iuf" else "text" if kind in "OUT" else kind
 
 
-def _schema(a: pandas.DataFrame, b: pandas.DataFrame) -> list[ColumnChange]:
-    old = {str(name): str(dtype) for name, dtype in a.dtypes.items()}
-    new = {str(name): str(dtype) for name, dtype in b.dtypes.items()}
-    names = dict.fromkeys([*old, *new])
-    return [
-        ColumnChange(name, old.get(name), new.get(name))
-        for name in names
-        if old.get(name) != new.get(name)
-    ]
+def _schema(a: Table, b: Table, pairs: dict[str, _Pair]) -> Iterator[ColumnChange]:
+    for name in dict.fromkeys([*a.frame.columns, *b.frame.columns]):
+        if name in pairs:
+            if change := pairs[name].change():
+                yield change
+        elif name in a.frame.columns:
+            yield ColumnChange(str(name), a.type_of(name) or "empty", None)
+        else:
+            yield ColumnChange(str(name), None, b.type_of(name) or "empty")
 
 
 # comparing
 
 
-def _compare(
-    path: str,
-    key: list[str],
-    a: pandas.DataFrame,
-    b: pandas.DataFrame,
-    shared: list[str],
-    columns: tuple[ColumnChange, ...],
-) -> RowsDiff:
+def _compare(path: str, key: list[str], a: Table, b: Table, pairs: dict[str, _Pair]) -> RowsDiff:
     import numpy
 
-    places = _places(path, key, a, b)
+    keys = [_keys(pairs[name], a, b) for name in key]
+    places = _places(path, key, keys)
     both = numpy.flatnonzero(places >= 0)  # rows of the new one that the old one has
     partners = places[both]
-    gone = numpy.ones(len(a), dtype=bool)
+    gone = numpy.ones(len(a.frame), dtype=bool)
     gone[partners] = False
     come = numpy.flatnonzero(places < 0)
     left = numpy.flatnonzero(gone)
-    masks = {
-        name: _differs(a[name].take(partners), b[name].take(both))
-        for name in shared
-        if name not in key
-    }
+    rest = [pair for name, pair in pairs.items() if name not in key]
+    masks = _masks(a, b, rest, partners, both)
     touched = numpy.zeros(len(both), dtype=bool)
     for mask in masks.values():
         touched |= mask
     modified = numpy.flatnonzero(touched)
-    rows = [RowChange(_key(b, key, at), "added") for at in come[:LISTED]]
-    rows += [RowChange(_key(a, key, at), "removed") for at in left[:LISTED]]
-    for row in modified[:LISTED]:
-        i, j = partners[row], both[row]
-        cells = [
-            CellChange(str(name), _plain(a[name].iloc[i]), _plain(b[name].iloc[j]))
-            for name, mask in masks.items()
-            if mask[row]
-        ]
-        rows.append(RowChange(_key(b, key, j), "modified", tuple(cells)))
-    cells_changed = sum(int(mask.sum()) for mask in masks.values())
+    rows = [RowChange(_key(keys, 1, at), "added") for at in come[:LISTED]]
+    rows += [RowChange(_key(keys, 0, at), "removed") for at in left[:LISTED]]
+    listed = modified[:LISTED]
+    cells = _cells(a, b, rest, masks, listed, partners[listed], both[listed])
+    rows += [
+        RowChange(_key(keys, 1, at), "modified", found)
+        for at, found in zip(both[listed], cells, strict=True)
+    ]
     return RowsDiff(
-        len(a), len(b), len(come), len(left), len(modified), cells_changed, columns, tuple(rows)
-    )
+        len(a.frame), len(b.frame), len(come), len(left), len(modified),
+        sum(int(mask.sum()) for mask in masks.values()), tuple(_schema(a, b, pairs)), tuple(rows),
+    )  # fmt: skip
+
+
+def _masks(
+    a: Table, b: Table, pairs: Sequence[_Pair], partners: Places, both: Places
+) -> dict[str, Places]:
+    """Return for each column which of the rows that both have differ in it."""
+    import numpy
+
+    rows = a.unlike(b, partners, both)
+    old_rows, new_rows = partners[rows], both[rows]
+    written = [pair for pair in pairs if not pair.exact]
+    texts = _texts(a, b, written, old_rows, new_rows) if written else None
+    masks = {}
+    for pair in pairs:
+        cells = pair.old.take(old_rows), pair.new.take(new_rows)
+        if texts is None or pair.exact:
+            found = pair.unlike(*cells)
+        else:
+            found = pair.unlike_texts([frame[pair.name] for frame in texts], cells)
+        masks[pair.name] = numpy.zeros(len(both), dtype=bool)
+        masks[pair.name][rows] = found
+    return masks
+
+
+def _texts(
+    a: Table, b: Table, pairs: Sequence[_Pair], partners: Places, both: Places
+) -> tuple[pandas.DataFrame, pandas.DataFrame]:
+    names = [pair.name for pair in pairs]
+    with ThreadPoolExecutor(2) as pool:
+        old = pool.submit(a.texts, names, partners)
+        new = b.texts(names, both)
+        return old.result(), new
+
+
+def _cells(
+    a: Table,
+    b: Table,
+    pairs: Sequence[_Pair],
+    masks: dict[str, Places],
+    rows: Places,
+    partners: Places,
+    both: Places,
+) -> list[tuple[CellChange, ...]]:
+    """Return the cells that differ of some rows, as they are told."""
+    found: list[list[CellChange]] = [[] for _ in rows]
+    written = [pair for pair in pairs if not pair.exact]
+    texts = _texts(a, b, written, partners, both) if written else None
+    for pair in pairs:
+        (there,) = masks[pair.name][rows].nonzero()
+        if texts is None or pair.exact:
+            columns = [pair.old.take(partners[there]), pair.new.take(both[there])]
+        else:
+            columns = [frame[pair.name].take(there) for frame in texts]
+        values = zip(*map(pair.values, columns), strict=True)
+        for row, (old, new) in zip(there, values, strict=True):
+            found[row].append(CellChange(str(pair.name), _shown(old), _shown(new)))
+    return [tuple(cells) for cells in found]
+
+
+# keys
+
+
+def _keys(pair: _Pair, a: Table, b: Table) -> tuple[pandas.Series[Any], pandas.Series[Any]]:
+    """Return the values of a column of the key: as pandas holds them where that is exact."""
+    import numpy
+    import pandas
+
+    if pair.is_alike() and not (pair.kind == "number" and pair.old.dtype.kind == "f"):
+        return pair.old, pair.new
+    old, new = pair.old, pair.new
+    if not pair.exact:
+        every = [numpy.arange(len(table.frame)) for table in (a, b)]
+        texts = _texts(a, b, [pair], *every)
+        old, new = (frame[pair.name] for frame in texts)
+    lists = [[_hashable(value) for value in pair.values(column)] for column in (old, new)]
+    made = [pandas.Series(values, dtype=object) for values in lists]
+    return made[0], made[1]
+
+
+def _hashable(value: Any) -> Any:
+    return str(value) if isinstance(value, list | dict) else value
 
 
 def _places(
-    path: str, key: list[str], a: pandas.DataFrame, b: pandas.DataFrame
-) -> numpy.ndarray[Any, Any]:
+    path: str, key: list[str], keys: Sequence[tuple[pandas.Series[Any], pandas.Series[Any]]]
+) -> Places:
     """Return for each row of the new table where the old one has its key, -1 for nowhere."""
+    import numpy
+
     indexes = []
-    for side, frame in (("old", a), ("new", b)):
-        index = _index(frame, key)
+    for side, word in enumerate(("old", "new")):
+        index = _index([column[side] for column in keys])
         if not index.is_unique:
-            twice = index[index.duplicated()][0]
-            value = ", ".join(map(str, twice)) if isinstance(twice, tuple) else twice
+            at = int(index.duplicated().argmax())
+            value = ", ".join("(empty)" if v is None else str(v) for v in _key(keys, side, at))
             raise CannotDecide(
-                f"the key {', '.join(key)} does not name the rows of the {side} {path}: "
+                f"the key {', '.join(key)} does not name the rows of the {word} {path}: "
                 f'"{value}" is there more than once',
                 hint="name more columns in `key`, or take away the rows that are there twice",
             )
         indexes.append(index)
     if indexes[0].equals(indexes[1]):
-        import numpy
-
-        return numpy.arange(len(b))
-    found: numpy.ndarray[Any, Any] = indexes[0].get_indexer(indexes[1])
+        return numpy.arange(len(indexes[1]))
+    found: Places = indexes[0].get_indexer(indexes[1])
     return found
 
 
-def _index(frame: pandas.DataFrame, key: list[str]) -> pandas.Index[Any]:
+def _index(columns: Sequence[pandas.Series[Any]]) -> pandas.Index[Any]:
     import pandas
 
-    if len(key) == 1:
-        return pandas.Index(frame[key[0]])
-    return pandas.MultiIndex.from_frame(frame[key])
+    if len(columns) == 1:
+        return pandas.Index(columns[0])
+    return pandas.MultiIndex.from_arrays(columns)
 
 
-def _differs(old: pandas.Series[Any], new: pandas.Series[Any]) -> numpy.ndarray[Any, Any]:
-    """Say of each cell if it differs; two that are empty do not."""
-    import numpy
-
-    empty: Any = (old.isna().to_numpy(), new.isna().to_numpy())
-    try:
-        unlike = old.array != new.array
-        found: Any = numpy.asarray(unlike.fillna(True) if hasattr(unlike, "fillna") else unlike)
-    except (TypeError, ValueError):  # cells that are lists, or of kinds that do not compare
-        found = numpy.fromiter(
-            (repr(a) != repr(b) for a, b in zip(old, new, strict=True)), bool, len(new)
-        )
-    differs: numpy.ndarray[Any, Any] = numpy.where(empty[0] | empty[1], empty[0] ^ empty[1], found)
-    return differs.astype(bool)
+def _key(
+    keys: Sequence[tuple[pandas.Series[Any], pandas.Series[Any]]], side: int, at: int
+) -> tuple[Any, ...]:
+    return tuple(_shown(column[side].iloc[at]) for column in keys)
 
 
-def _key(frame: pandas.DataFrame, key: list[str], at: int) -> tuple[Any, ...]:
-    return tuple(_plain(frame[name].iloc[at]) for name in key)
-
-
-def _plain(value: Any) -> Any:
+def _shown(value: Any) -> Any:
     """Return a cell as JSON can hold it."""
-    import pandas
-
-    if pandas.api.types.is_scalar(value) and pandas.isna(value):
-        return None
-    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
-        value = value.item()
-    return value if isinstance(value, str | int | float | bool) else str(value)
+    value = None if is_empty(value) else plain(value)
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return str(value)

@@ -64,6 +64,13 @@ def test_the_axes_say_where_it_begins_and_ends() -> None:
     assert re.fullmatch(r" +0 +index +100", lines[14])
 
 
+def test_a_single_point_is_in_the_middle_of_its_axis() -> None:
+    lines = drawn({"HEAD": "x,y\n0,5\n"}, x="x", y=("y",))
+    assert re.fullmatch(r" +-1 +x +1", lines[14])
+    lines = drawn({"HEAD": "x,y\n20,5\n20,6\n"}, x="x", y=("y",))
+    assert re.fullmatch(r" +18 +x +22", lines[14])
+
+
 def test_points_are_not_joined() -> None:
     found = dots(drawn({"HEAD": "y\n0\n0\n0\n9\n"}, template="scatter"))
     assert len(found) == 4
@@ -139,8 +146,8 @@ def test_a_matrix_that_is_too_wide_names_its_worst_cells() -> None:
 
 
 def test_an_image_is_named() -> None:
-    lines = drawn({"v1": "not really"}, file="a.png")
-    assert lines[1] == "  v1: image/png, 10 bytes"
+    lines = drawn({"v1": "<svg/>"}, file="a.svg")
+    assert lines[1] == "  v1: image/svg+xml, 6 bytes"
 
 
 @pytest.mark.parametrize("width", [20, 33, 80, 300])

@@ -167,6 +167,37 @@ def test_rows_of_the_workspace_and_of_revisions(keyed: User) -> None:
     assert counts == {"added": 1, "removed": 1, "modified": 1, "cells": 1}
 
 
+def test_markdown_lists_rows_cells_and_columns_within_bounds(keyed: User) -> None:
+    many = "".join(f"{n},x,1,\n" for n in range(10, 60))
+    keyed.write("table.csv", f"id,city,score,note\n2,a|b,,\n3,berlin,4.5,\n{many}")
+    said = keyed.ok("diff", "--rows", "--md").splitlines()
+    assert "| rows of table.csv | what | HEAD | workspace |" in said
+    assert "|  | column note | - | empty |" in said
+    assert "| 10 | added |  |  |" in said
+    assert "| and 30 more | added |  |  |" in said
+    assert "| 1 | removed |  |  |" in said
+    assert "| 2 | city | rome | a\\|b |" in said
+    assert "| 3 | score | 4 | 4.5 |" in said
+    assert sum("| added |" in line for line in said) == 21
+
+
+def test_long_cells_are_cut_where_they_begin_to_differ(keyed: User) -> None:
+    keyed.write("table.csv", f"id,city,score\n1,{'x' * 300_000}old,2.5\n")
+    keyed.ok("add", "-u")
+    keyed.commit("long")
+    keyed.write("table.csv", f"id,city,score\n1,{'x' * 300_000}new,3\n")
+    (table,) = keyed.json("diff", "--rows")["tables"]
+    city, score = table["rows"]["rows"][0]["cells"]
+    assert score == {"column": "score", "old": 2.5, "new": 3}
+    assert city["cut"] is True
+    assert (city["old"][:2], city["old"][-5:]) == ("…x", "xxold")
+    assert city["new"].endswith("xxnew")
+    assert len(city["old"]) < 1100
+    said = keyed.ok("diff", "--rows")
+    assert "xxold -> …x" in said
+    assert len(max(said.splitlines(), key=len)) < 400
+
+
 def test_only_another_order_is_the_same_rows(keyed: User) -> None:
     keyed.write("table.csv", "id,city,score\n3,berlin,4\n1,paris,2.5\n2,rome,\n")
     assert "rows of table.csv by id: the same" in keyed.ok("diff", "--rows")

@@ -161,6 +161,17 @@ def test_nothing_to_draw_cannot_be_decided(tmp_path: Path) -> None:
     assert "a.csv is empty" in user.fails(3, "plots", "show", "a.csv")
 
 
+@pytest.mark.parametrize("data", [b"step,loss\n1,\xff\n", b"step,loss\n1,low\n", b""])
+def test_running_stages_is_advised_only_where_that_makes_a_file(user: User, data: bytes) -> None:
+    user.write("loss.csv", data)
+    said = user.fails(3, "plots", "show", "loss.csv")
+    assert "hint" not in said
+    user.path("loss.csv").unlink()
+    assert "hint: mlx repro" in user.fails(3, "plots", "show", "loss.csv")
+    user.write("other.csv", data)
+    assert "hint" not in user.fails(3, "plots", "show", "other.csv")
+
+
 def test_damaged_files_are_told_and_the_rest_is_drawn(user: User) -> None:
     user.write("loss.csv", b"step,loss\n1,\xff\n")
     user.write("roc.json", '{"roc": [')

@@ -69,9 +69,13 @@ def test_a_file_that_a_revision_lacks_is_named_and_the_rest_is_drawn() -> None:
         ("a.csv", "x,y\n", "HEAD: a.csv is empty"),
         ("a.json", "{}", "HEAD: a.json is empty"),
         ("a.csv", "y\nlow\nhigh\n", "HEAD: y: 2 of 2 values are no numbers"),
-        ("a.csv", "y\nnan\n", "HEAD: y: 1 of 1 values are NaN or too large"),
+        ("a.csv", "y\nnan\n", "HEAD: y: 1 of 1 values are NaN, infinite or beyond 1e300"),
         ("a.txt", "1", "a.txt is no file that mlx draws"),
+        ("a.csv", "y\n1e308\n", "HEAD: y: 1 of 1 values are NaN, infinite or beyond 1e300"),
         ("a.png", "", "HEAD: a.png is empty"),
+        ("a.png", "notapng", "HEAD: a.png is no image"),
+        ("a.jpg", "RIFF....WAVE", "HEAD: a.jpg is no image"),
+        ("a.svg", "<html>", "HEAD: a.svg is no image"),
     ],
 )
 def test_what_cannot_be_drawn_is_said(file: str, text: str, note: str) -> None:
@@ -85,8 +89,47 @@ def test_values_that_are_no_numbers_are_gaps() -> None:
     assert found.series[0].y == (1, None, 3, None)
     assert found.notes == (
         "HEAD: y: 1 of 4 values are no numbers",
-        "HEAD: y: 1 of 4 values are NaN or too large",
+        "HEAD: y: 1 of 4 values are NaN, infinite or beyond 1e300",
     )
+
+
+def test_rows_without_a_place_are_told() -> None:
+    found = one("x,y\n1,5\n,6\n1e308,7\nnan,8\n2,9\n", x="x", y=["y"])
+    assert found.series[0].y == (5, 9)
+    said = "x: 3 of 5 values are empty, NaN, infinite or beyond 1e300, so these rows are left out"
+    assert found.notes == (f"HEAD: {said}",)
+
+
+def test_rows_of_another_width_are_drawn_and_told() -> None:
+    found = one("x,y\n1,5\n2\n\n3,7,1\n", x="x", y=["y"])
+    assert found.series[0].y == (5, None, 7)
+    said = "2 of 3 rows are longer or shorter than the header, the first of them on line 3"
+    assert found.notes == (f"HEAD: a.csv: {said}",)
+    bare = one("1,5\n2\n", keys={"header": False}, x="0", y=["1"])
+    assert bare.notes[0].endswith(
+        "1 of 2 rows are longer or shorter than the first, the first of them on line 2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "data"),
+    [
+        ("a.jpg", b"\xff\xd8\xff\xe0..."),
+        ("a.gif", b"GIF89a..."),
+        ("a.webp", b"RIFF\x04\0\0\0WEBP"),
+        ("a.svg", b'<?xml version="1.0"?><svg/>'),
+        ("a.jpg", png()),
+    ],
+)
+def test_images_of_each_kind_are_taken_also_under_another_name(file: str, data: bytes) -> None:
+    found = figure(wanted(file), [content("HEAD", {file: data})])
+    assert [picture.data for picture in found.pictures] == [data]
+    assert found.notes == ()
+
+
+def test_an_image_that_is_cut_off_is_told() -> None:
+    found = figure(wanted("a.png"), [content("HEAD", {"a.png": png()[:-20]})])
+    assert found.notes == ("HEAD: a.png is cut off",)
 
 
 def test_a_column_that_no_revision_has_is_an_error_at_its_place_in_mlx_yaml() -> None:
@@ -117,6 +160,18 @@ def test_classes_are_counted_and_ordered() -> None:
     assert matrix.cells == ((1, 2), (0, 1))  # a row for each that was said, as DVC has it
     share = one(text, keys={"template": "confusion_normalized"}, x="was", y=["said"]).matrices[0]
     assert share.cells == ((1 / 3, 2 / 3), (0, 1))
+
+
+def test_equal_numbers_are_one_class() -> None:
+    text = "was,said\n1,1.0\n0,0.0\n1,0.0\n"
+    (matrix,) = one(text, keys={"template": "confusion"}, x="was", y=["said"]).matrices
+    assert matrix.rows == matrix.columns == ("0", "1")
+    assert matrix.cells == ((1, 1), (0, 1))
+    (matrix,) = one("was,said\n1,1.0\n0,x\n", keys={"template": "confusion"}).matrices
+    assert matrix.rows == ("0", "1", "x")
+    odd = "was,said\n01,1\nnan,NaN\n1e999,x\n0.50,.5\n"
+    (matrix,) = one(odd, keys={"template": "confusion"}, x="was", y=["said"]).matrices
+    assert set(matrix.rows) == {"01", "1", "nan", "NaN", "1e999", "x", "0.5"}
 
 
 def test_a_table_of_counts_is_a_matrix_too() -> None:

@@ -157,7 +157,7 @@ def _chart(
     for row, line in enumerate(canvas.lines(style)):
         yield f"{labels.get(row, ''):>{margin}} {bar}{line}".rstrip()
     yield " " * (margin + 1) + corner + rule * columns
-    ends = [_tick(left, figure, names), _tick(max(x for x, _ in every), figure, names)]
+    ends = [_tick(left, figure, names), _tick(right, figure, names)]
     yield " " * (margin + 2) + _spread(ends[0], display(figure.x_label), ends[1], columns)
 
 

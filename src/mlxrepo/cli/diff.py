@@ -10,7 +10,7 @@ import click
 
 from mlxrepo.cli import render
 from mlxrepo.cli.console import emit_json, out, progress, say
-from mlxrepo.cli.difftext import markdown, stat_lines, text_lines, totals
+from mlxrepo.cli.difftext import markdown, shortened, stat_lines, text_lines, totals
 from mlxrepo.cli.failures import explain, tell
 from mlxrepo.cli.options import Command
 from mlxrepo.cli.screen import Screen
@@ -20,11 +20,12 @@ from mlxrepo.repo.recorddiff import PLACES, Fact
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.revisions import WORKSPACE
 from mlxrepo.repo.tablediff import TableDiff
-from mlxrepo.rowdiff import RowsDiff
+from mlxrepo.rowdiff import CellChange, RowsDiff
 from mlxrepo.store.differences import FileChange
 from mlxrepo.store.tree import Entry
 
 _PATHS = "mlx.diff.paths"
+_CELL_MAX = 1000  # characters of a cell in JSON
 
 
 class DiffCommand(Command):
@@ -192,10 +193,17 @@ def _rows(rows: RowsDiff) -> dict[str, Any]:
         "columns": [column._asdict() for column in rows.columns],
         "rows": [
             {
-                "key": list(row.key),
+                "key": [shortened(value, value, _CELL_MAX)[0] for value in row.key],
                 "change": row.word,
-                "cells": [cell._asdict() for cell in row.cells],
+                "cells": [_cell(cell) for cell in row.cells],
             }
             for row in rows.rows
         ],
     }
+
+
+def _cell(cell: CellChange) -> dict[str, Any]:
+    """Return a cell; `cut` where it is long, then with the part that begins to differ."""
+    old, new = shortened(cell.old, cell.new, _CELL_MAX)
+    is_cut = (old, new) != (cell.old, cell.new)
+    return {"column": cell.column, "old": old, "new": new, **({"cut": True} if is_cut else {})}

@@ -14,14 +14,15 @@ from mlxrepo.commands.diff import ArtifactDiff, Diff
 from mlxrepo.paths import display
 from mlxrepo.repo.recorddiff import PLACES, Fact, StageDiff
 from mlxrepo.repo.tablediff import TableDiff
-from mlxrepo.rowdiff import RowChange, RowsDiff
+from mlxrepo.rowdiff import CellChange, RowChange, RowsDiff
 from mlxrepo.store.differences import FileChange
 from mlxrepo.store.tree import Entry
 
-SHOWN = 20  # files of an artifact, and rows of a table; -v shows all files
+SHOWN = 20  # files of an artifact, rows of a table, and cells of a row; -v shows all files
 _MOST = 120  # characters of a value
 _WORDS = ("added", "modified", "deleted", "renamed")
 _COLORS = {"added": "green", "modified": "yellow", "deleted": "red", "renamed": "cyan"}
+_ROW_WORDS = ("added", "removed", "modified")
 _DASH = "-"
 
 
@@ -177,7 +178,7 @@ def _rows(screen: Screen, item: TableDiff, rows: RowsDiff) -> Iterator[str]:
     yield f"    rows of {display(item.path)} by {display(', '.join(item.key))}: {_row_counts(rows)}"
     for column in rows.columns:
         yield f"      column {display(column.name)}: {column.old or _DASH} -> {column.new or _DASH}"
-    for word in ("added", "removed", "modified"):
+    for word in _ROW_WORDS:
         listed = [row for row in rows.rows if row.word == word]
         for row in listed[:SHOWN]:
             yield f"      {_row(screen, row)}"
@@ -187,7 +188,7 @@ def _rows(screen: Screen, item: TableDiff, rows: RowsDiff) -> Iterator[str]:
 
 
 def _row_counts(rows: RowsDiff) -> str:
-    parts = [f"{getattr(rows, w):,} {w}" for w in ("added", "removed", "modified")]
+    parts = [f"{getattr(rows, w):,} {w}" for w in _ROW_WORDS]
     counts = [part for part in parts if not part.startswith("0 ")]
     if rows.modified:
         counts[-1] += f" ({units.count(rows.cells, 'cell')})"
@@ -197,13 +198,43 @@ def _row_counts(rows: RowsDiff) -> str:
 def _row(screen: Screen, row: RowChange) -> str:
     color = {"removed": "red"}.get(row.word) or _COLORS[row.word]
     key = ", ".join(_cell(value) for value in row.key)
-    cells = ", ".join(f"{display(c.column)} {_cell(c.old)} -> {_cell(c.new)}" for c in row.cells)
+    cells = ", ".join(f"{display(c.column)} {_arrow_of(c)}" for c in row.cells)
     return f"{paint(screen, row.word, color)}: {key}" + (f"  {cells}" if cells else "")
 
 
+def _arrow_of(cell: CellChange) -> str:
+    return " -> ".join(_sides_of(cell))
+
+
+def _sides_of(cell: CellChange) -> tuple[str, str]:
+    old, new = shortened(cell.old, cell.new, _MOST)
+    return _shown(old), _shown(new)
+
+
 def _cell(value: Any) -> str:
-    text = "(empty)" if value is None else display(str(value))
-    return text if len(text) <= _MOST else text[: _MOST - 1] + "…"
+    return _shown(shortened(value, value, _MOST)[0])
+
+
+def _shown(value: Any) -> str:
+    return "(empty)" if value is None else display(str(value))
+
+
+def shortened(old: Any, new: Any, most: int) -> tuple[Any, Any]:
+    """Return two values, of texts longer than `most` characters where they begin to differ."""
+    start = 0
+    if isinstance(old, str) and isinstance(new, str) and old != new:
+        pairs = enumerate(zip(old, new, strict=False))
+        same = next((i for i, (a, b) in pairs if a != b), min(len(old), len(new)))
+        start = max(0, same - most // 2)
+    return _part(old, start, most), _part(new, start, most)
+
+
+def _part(value: Any, start: int, most: int) -> Any:
+    if not isinstance(value, str) or len(value) <= most:
+        return value
+    start = min(start, len(value) - most)
+    end = start + most
+    return f"{'…' * (start > 0)}{value[start:end]}{'…' * (end < len(value))}"
 
 
 # --stat and --md
@@ -256,6 +287,11 @@ def markdown(found: Diff) -> Iterator[str]:
             [display(i.path), ", ".join(i.key), _row_counts(i.rows)] for i in found.tables if i.rows
         ]
         yield markdown_table(rows, ["table", "key", "rows"])
+    for item in found.tables:
+        if item.rows and (lines := list(_markdown_rows(item.rows))):
+            yield ""
+            headers = [f"rows of {display(item.path)}", "what", found.old, found.new]
+            yield markdown_table(lines, headers, "llrr")
     yield ""
     yield _total_line(found)
 
@@ -264,3 +300,21 @@ def _markdown_row(item: ArtifactDiff) -> Sequence[str]:
     path = _moved(item.old_path, item.path) if item.old_path else display(item.path)
     counts = _counted(change for change in item.changes if change.path) or item.word
     return [path + _who(item), _size(item.old) or _DASH, _size(item.new) or _DASH, counts]
+
+
+def _markdown_rows(rows: RowsDiff) -> Iterator[Sequence[str]]:
+    """Yield a line for each column whose type changed, each row, and each cell of a row."""
+    for column in rows.columns:
+        yield "", f"column {display(column.name)}", column.old or _DASH, column.new or _DASH
+    for word in _ROW_WORDS:
+        listed = [row for row in rows.rows if row.word == word][:SHOWN]
+        for row in listed:
+            key = ", ".join(map(_cell, row.key))
+            if not row.cells:
+                yield key, word, "", ""
+            for cell in row.cells[:SHOWN]:
+                yield key, display(cell.column), *_sides_of(cell)
+            if len(row.cells) > SHOWN:
+                yield key, f"and {len(row.cells) - SHOWN:,} more cells", "", ""
+        if (more := getattr(rows, word) - len(listed)) > 0:
+            yield f"and {more:,} more", word, "", ""

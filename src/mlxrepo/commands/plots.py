@@ -204,9 +204,13 @@ def _nothing(figures: Sequence[Figure]) -> str:
     return f"there is nothing to draw: {'; '.join(notes[:3])}{more}"
 
 
-def _way_out(figures: Sequence[Figure]) -> str:
-    absent = any("mlx pull" in note for found in figures for note in found.notes)
-    return "mlx pull" if absent else "mlx repro makes what stages write"
+def _way_out(figures: Sequence[Figure]) -> str | None:
+    """Return what brings files that are not here; nothing helps where they cannot be drawn."""
+    notes = [(found.stage, note) for found in figures for note in found.notes]
+    if any("mlx pull" in note for _, note in notes):
+        return "mlx pull"
+    unmade = any(stage and note.endswith("is not there") for stage, note in notes)
+    return "mlx repro makes what stages write" if unmade else None
 
 
 def write_page(repo: Repo, data: bytes, file: str | None, *, force: bool = False) -> str:

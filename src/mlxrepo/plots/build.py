@@ -31,6 +31,7 @@ from mlxrepo.plots.tables import Table, choose, read_tables
 
 STEPS = ("step", "epoch", "iteration")  # a column that is x by its name, when none is named
 IMAGE_MAX = 20 << 20  # bytes of one image in a page
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class Content(NamedTuple):
@@ -121,13 +122,27 @@ def _picture(wanted: Wanted, contents: Sequence[Content], notes: Notes) -> Figur
         for file, data in content.files.items():
             if isinstance(data, str):
                 continue
-            if not data or len(data) > IMAGE_MAX:
-                why = "is empty" if not data else f"has more than {IMAGE_MAX >> 20} MiB"
+            media = IMAGES[extension(file)]
+            if why := _flaw(data, media):
                 notes.add(f"{display(file)} {why}", content.rev)
             else:
-                pictures.append(Picture(content.rev, IMAGES[extension(file)], data))
+                pictures.append(Picture(content.rev, media, data))
     pictures = [p._replace(rev=rev) for p, rev in _merged(pictures)]
     return Figure(wanted.name, IMAGE, wanted.name, pictures=tuple(pictures), stage=wanted.stage)
+
+
+def _flaw(data: bytes, media: str) -> str:
+    """Say why an image is not drawn; "" for nothing. Browsers draw one of another kind as well."""
+    if not data:
+        return "is empty"
+    if len(data) > IMAGE_MAX:
+        return f"has more than {IMAGE_MAX >> 20} MiB"
+    if media == IMAGES["svg"]:
+        return "" if b"svg" in data.replace(b"\0", b"") else "is no image"  # it may be in UTF-16
+    is_webp = data.startswith(b"RIFF") and data[8:12] == b"WEBP"
+    if not (is_webp or data.startswith((_PNG, b"\xff\xd8\xff", b"GIF8"))):
+        return "is no image"
+    return "is cut off" if data.startswith(_PNG) and b"IEND" not in data else ""
 
 
 def _merged(pictures: Sequence[Picture]) -> Iterator[tuple[Picture, str]]:
@@ -194,11 +209,15 @@ def _tables(wanted: Wanted, content: Content, notes: Notes) -> Iterator[tuple[st
             notes.add(f"{display(file)} is no file that mlx draws ({known})")
             continue
         try:
-            tables = read_tables(data, file, header=wanted.keys.get("header") is not False)
+            header = wanted.keys.get("header") is not False
+            uneven: list[str] = []
+            tables = read_tables(data, file, header=header, note=uneven.append)
         except InputError as error:
             place = f" (line {error.where.line})" if error.where else ""
             notes.add(f"{display(file)} cannot be read: {error.message}{place}", content.rev)
             continue
+        for text in uneven:
+            notes.add(f"{display(file)}: {text}", content.rev)
         if any(values for table in tables for values in table.values()):
             yield file, tables
         else:

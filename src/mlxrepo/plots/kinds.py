@@ -21,10 +21,13 @@ from mlxrepo.plots.model import (
     Series,
 )
 from mlxrepo.plots.tables import Table, moment, number, word
+from mlxrepo.rowcells import number as exactly
 
 POINTS = 2_000  # of one series
 ALL_POINTS = 12_000  # of a figure
 BARS, CLASSES, BINS = 100, 60, 40
+LIMIT = 1e300  # scales need differences that are finite as well
+_BEYOND = "NaN, infinite or beyond 1e300"
 
 Note = Callable[..., None]
 
@@ -113,7 +116,11 @@ def _numbers(
     if words:
         note(f"{name}: {words:,} of {len(pairs):,} values are no numbers", column.rev)
     if strange:
-        note(f"{name}: {strange:,} of {len(pairs):,} values are NaN or too large", column.rev)
+        note(f"{name}: {strange:,} of {len(pairs):,} values are {_BEYOND}", column.rev)
+    if homeless := len(pairs) - len(found):
+        x_name = display(column.x_name)
+        what = f"{x_name}: {homeless:,} of {len(pairs):,} values are empty, {_BEYOND}"
+        note(f"{what}, so these rows are left out", column.rev)
     if any(y is not None for _, y in found):
         return found
     note(f"{name} has no numbers to draw", column.rev)
@@ -121,8 +128,8 @@ def _numbers(
 
 
 def _is_drawable(value: float) -> bool:
-    """Say whether scales can be made of a value: differences have to be finite as well."""
-    return math.isfinite(value) and abs(value) < 1e300
+    """Say whether scales can be made of a value."""
+    return math.isfinite(value) and abs(value) < LIMIT
 
 
 def _peaks(pairs: list[Any], room: int) -> list[Any]:
@@ -240,7 +247,7 @@ def confusion(
     x_label, y_label = (tables[-1].x_label, tables[-1].y_label) if tables else ("", "")
     for column in columns:
         x_label, y_label = column.x_name, column.y_name
-        pairs = Counter(zip(map(word, column.x), map(word, column.y), strict=False))
+        pairs = Counter(zip(map(_class, column.x), map(_class, column.y), strict=False))
         matrices.append(_matrix(column.rev, pairs))
     fit = []
     for matrix in matrices:
@@ -260,7 +267,7 @@ def given(rev: str, tables: Sequence[Table]) -> Iterator[Given]:
         # Not counts: the last two columns are the classes of each row.
         if len(names) > 1:
             x, y = table[names[-2]], table[names[-1]]
-            pairs = Counter(zip(map(word, x), map(word, y), strict=False))
+            pairs = Counter(zip(map(_class, x), map(_class, y), strict=False))
             yield Given(_matrix(rev, pairs), names[-2], names[-1])
         return
     rows = tuple(map(word, table[names[0]]))
@@ -272,6 +279,13 @@ def _matrix(rev: str, pairs: Counter[tuple[str, str]]) -> Matrix:
     labels = tuple(sorted({name for pair in pairs for name in pair}, key=_order))
     cells = tuple(tuple(float(pairs[x, y]) for x in labels) for y in labels)
     return Matrix(rev, labels, labels, cells)
+
+
+def _class(value: Any) -> str:
+    """Return the name of a class: one for equal numbers, however they are written."""
+    text = word(value)
+    value = number(text)
+    return text if value is None or not math.isfinite(value) else word(exactly(text))
 
 
 def _order(label: str) -> tuple[int, float, str]:

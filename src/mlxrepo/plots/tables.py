@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,19 +19,22 @@ VALUE = "value"  # the column of a list of numbers that has no name
 _FIELD_MAX = 1 << 24
 
 
-def read_tables(data: bytes, path: str, *, header: bool = True) -> list[Table]:
+def read_tables(
+    data: bytes, path: str, *, header: bool = True, note: Callable[[str], None] | None = None
+) -> list[Table]:
     """Return the tables of a file by its extension, in the order in which they stand there.
 
     A CSV or TSV file has one; without `header` its columns are called 0, 1, 2 and so on. In JSON
     and YAML every list of maps is one, wherever it stands, every map of lists that are equally
-    long, and every list of single values.
+    long, and every list of single values. `note` is told of rows that are longer or shorter than
+    the first.
 
     Raises:
         InputError: for a file that its format refuses.
     """
     kind = extension(path)
     if kind in ("csv", "tsv"):
-        return _delimited(data, path, "\t" if kind == "tsv" else ",", header)
+        return _delimited(data, path, "\t" if kind == "tsv" else ",", header, note)
     lower = path.rpartition(".")[0] + "." + kind
     return list(_nested(read_values(data, lower), VALUE))
 
@@ -80,7 +83,9 @@ def word(value: Any) -> str:
     return str(value)
 
 
-def _delimited(data: bytes, path: str, delimiter: str, header: bool) -> list[Table]:
+def _delimited(
+    data: bytes, path: str, delimiter: str, header: bool, note: Callable[[str], None] | None
+) -> list[Table]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -89,11 +94,17 @@ def _delimited(data: bytes, path: str, delimiter: str, header: bool) -> list[Tab
     csv.field_size_limit(_FIELD_MAX)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
-        rows = [row for row in reader if row]
+        numbered = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
         raise InputError(f"not CSV: {error}", where=Where(path, reader.line_num)) from None
+    rows = [row for _, row in numbered]
     if not rows:
         return []
+    uneven = [line for line, row in numbered if len(row) != len(rows[0])]
+    if uneven and note:
+        other = "the header" if header else "the first"
+        many = f"{len(uneven):,} of {len(rows) - header:,} rows"
+        note(f"{many} are longer or shorter than {other}, the first of them on line {uneven[0]}")
     width = max(map(len, rows))
     names = rows.pop(0) if header else []
     names += [str(i) for i in range(len(names), width)]
