@@ -28,7 +28,7 @@ HEAVY = {
     "asyncssh": {"store.sftp"},
     "zstandard": {"store.remotepack"},
     "s3fs": set(),
-    "pandas": {"rowdiff", "rowtables"},
+    "pandas": {"rows.diff", "rows.tables"},
     "pyarrow": set(),
     "joblib": set(),
     "git": set(),

@@ -20,7 +20,7 @@ from mlxrepo.repo.recorddiff import PLACES, Fact
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.revisions import WORKSPACE
 from mlxrepo.repo.tablediff import TableDiff
-from mlxrepo.rowdiff import CellChange, RowsDiff
+from mlxrepo.rows.diff import CellChange, RowsDiff
 from mlxrepo.store.differences import FileChange
 from mlxrepo.store.tree import Entry
 

@@ -14,7 +14,7 @@ from mlxrepo.commands.diff import ArtifactDiff, Diff
 from mlxrepo.paths import display
 from mlxrepo.repo.recorddiff import PLACES, Fact, StageDiff
 from mlxrepo.repo.tablediff import TableDiff
-from mlxrepo.rowdiff import CellChange, RowChange, RowsDiff
+from mlxrepo.rows.diff import CellChange, RowChange, RowsDiff
 from mlxrepo.store.differences import FileChange
 from mlxrepo.store.tree import Entry
 

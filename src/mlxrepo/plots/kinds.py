@@ -21,7 +21,7 @@ from mlxrepo.plots.model import (
     Series,
 )
 from mlxrepo.plots.tables import Table, moment, number, word
-from mlxrepo.rowcells import number as exactly
+from mlxrepo.rows.cells import number as exactly
 
 POINTS = 2_000  # of one series
 ALL_POINTS = 12_000  # of a figure

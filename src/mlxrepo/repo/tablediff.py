@@ -10,7 +10,7 @@ from mlxrepo.hashing import blob_oid
 from mlxrepo.paths import RepoPath, display
 from mlxrepo.repo.declared import Declared
 from mlxrepo.repo.repo import Repo
-from mlxrepo.rowdiff import RowsDiff, compare_rows, is_table
+from mlxrepo.rows.diff import RowsDiff, compare_rows, is_table
 from mlxrepo.store.differences import MODIFIED, FileChange
 from mlxrepo.store.tree import Entry
 

@@ -14,7 +14,7 @@ import pandas
 import pytest
 
 from mlxrepo.errors import CannotDecide
-from mlxrepo.rowdiff import LISTED, CellChange, ColumnChange, RowsDiff, compare_rows
+from mlxrepo.rows.diff import LISTED, CellChange, ColumnChange, RowsDiff, compare_rows
 
 BASE = [(1, "paris", 2.5), (2, "rome", None), (3, "berlin", 4.0)]
 NAMES = ("id", "city", "score")
@@ -362,7 +362,7 @@ def test_without_pyarrow_parquet_is_refused_in_a_sentence() -> None:
 import sys
 sys.modules["pyarrow"] = None
 from mlxrepo.errors import CannotDecide
-from mlxrepo.rowdiff import compare_rows
+from mlxrepo.rows.diff import compare_rows
 assert compare_rows("t.csv", ["id"], b"id\\n1\\n", b"id\\n2\\n").added == 1
 try:
     compare_rows("t.parquet", ["id"], b"", b"")

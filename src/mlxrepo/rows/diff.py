@@ -1,7 +1,6 @@
 """Rows and cells that differ between two versions of a table, by the key that names a row.
 
-The only module that loads pandas, when rows are asked for. Rows in another order do not differ,
-nor do columns; an empty cell equals an empty cell.
+Rows in another order do not differ, nor do columns; an empty cell equals an empty cell.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlxrepo.errors import CannotDecide
-from mlxrepo.rowcells import READ, is_empty, plain, same
-from mlxrepo.rowtables import Table, are_truths, is_table, read_both
+from mlxrepo.rows.cells import READ, is_empty, plain, same
+from mlxrepo.rows.tables import Table, are_truths, is_table, read_both
 
 if TYPE_CHECKING:
     import numpy
