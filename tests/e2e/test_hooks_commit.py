@@ -205,3 +205,25 @@ def test_in_a_linked_worktree_its_own_index_is_judged(clone: Clone, tmp_path: Pa
     side.write("mlx.lock", lock + ">>>>>>> theirs\n")
     side.run("commit", "-qam", "marks", code=1)
     clone.run("commit", "-q", "--allow-empty", "-m", "beside it")
+
+
+def test_a_lock_that_is_only_meant_to_be_added_is_no_part_of_the_commit(tmp_path: Path) -> None:
+    """After `git add -N` the index holds it empty, and `git checkout -- mlx.lock` would wipe it."""
+    clone = Clone.begin(tmp_path / "p")
+    assert isinstance(clone, Clone)
+    clone.ok("install")
+    clone.write("data.txt", "here\n")
+    clone.ok("add", "data.txt")
+    lock = clone.read("mlx.lock")
+    clone.write("README", "docs\n")
+    clone.run("add", "README", "mlx.yaml")
+    clone.run("add", "-N", "mlx.lock", ".gitignore")
+    assert clone.run("commit", "-qm", "docs") == ""
+    assert "mlx.lock" not in clone.git("ls-tree", "--name-only", "HEAD")
+    clone.git("reset", "-q")
+    clone.write("mlx.lock", "")  # this one is staged as it is, and mended meanwhile
+    clone.run("add", "mlx.lock")
+    clone.write("mlx.lock", lock)
+    said = clone.run("commit", "-qm", "empty", code=1)
+    assert "git add mlx.lock" in said
+    assert "git checkout" not in said

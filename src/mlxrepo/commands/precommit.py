@@ -6,6 +6,7 @@ The index is judged, for it is what becomes the commit: `git commit -- path` has
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -63,7 +64,7 @@ def judge(repo: Repo, git: Git, staged: Mapping[str, bytes]) -> Judged:
     Raises:
         EnvironmentFailed: when the store cannot be read.
     """
-    locks, broken = _parsed(staged)
+    locks, broken = _parsed(repo, staged)
     if broken:
         return Judged(broken, (), (), "")
     head = git.head()
@@ -80,7 +81,7 @@ def judge(repo: Repo, git: Git, staged: Mapping[str, bytes]) -> Judged:
 
 
 def _parsed(
-    staged: Mapping[str, bytes],
+    repo: Repo, staged: Mapping[str, bytes]
 ) -> tuple[dict[RepoPath, Records], tuple[InputError, ...]]:
     locks: dict[RepoPath, Records] = {}
     broken = []
@@ -88,8 +89,20 @@ def _parsed(
         try:
             locks[RepoPath(path)] = parse_lock(data, path)
         except InputError as error:
-            broken.append(error)
+            broken.append(_where_staged(repo, path, data, error))
     return locks, tuple(broken)
+
+
+def _where_staged(repo: Repo, path: str, data: bytes, error: InputError) -> InputError:
+    """Return what is wrong with a staged lockfile; the way out where the workspace has another."""
+    try:
+        with open(repo.full(RepoPath(path)), "rb") as stream:
+            if stream.read() == data:
+                return error
+    except OSError:
+        pass
+    hint = f"what is staged is not what lies here: git add {shlex.quote(path)}"
+    return InputError(error.message, hint=hint, where=error.where)
 
 
 def _others(repo: Repo, git: Git) -> list[str]:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mlxrepo import files
 from mlxrepo.paths import RepoPath
 from mlxrepo.repo.git import Git
 from mlxrepo.repo.gitdirs import GitDirs
@@ -23,9 +24,22 @@ def staged_git(repo: Repo, index: str | None) -> Git:
 
 
 def staged_locks(git: Git) -> dict[str, bytes]:
-    """Return the content of every lockfile in an index, by path."""
+    """Return the content of every lockfile in an index, by path.
+
+    After `git add -N` a file stands there empty, and no commit has it: it does not count.
+    """
     found = dict(index_locks(git))
-    return dict(zip(found, git.blobs(list(found.values())), strict=True))
+    locks = dict(zip(found, git.blobs(list(found.values())), strict=True))
+    if all(locks.values()):
+        return locks
+    intended = _intended(git)
+    return {path: data for path, data in locks.items() if data or path not in intended}
+
+
+def _intended(git: Git) -> set[str]:
+    """Return the files of which an index holds but the intent to add them."""
+    _, out = git.run("diff-files", "--diff-filter=A", "--name-only", "-z", "--ignore-submodules")
+    return {os.fsdecode(path) for path in out.split(b"\0")[:-1]}
 
 
 @contextmanager
@@ -43,6 +57,8 @@ def as_staged(repo: Repo, git: Git) -> Iterator[Repo]:
         root = os.path.join(os.path.realpath(folder), "root")
         os.mkdir(root)
         git.run("checkout-index", "--all", "--quiet", f"--prefix={root}/")
+        for path in _intended(git):
+            files.remove_quietly(os.path.join(root, path))
         with _Staged(repo, root) as staged:
             yield staged
 
