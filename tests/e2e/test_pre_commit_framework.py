@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from clones import Clone, hook
+from clones import Clone, hook, without_mlx
 from user import User
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +60,7 @@ def test_data_comes_along_and_is_sent(clone: Clone, tmp_path: Path) -> None:
     assert clone.read("data/a.txt") == "a of two\n"
 
 
-def test_what_nobody_has_is_refused(clone: Clone) -> None:
+def test_what_nobody_has_is_refused_unless_mlx_is_not_on_path(clone: Clone, tmp_path: Path) -> None:
     clone.write("lost.txt", "lost\n")
     clone.ok("add", "lost.txt")
     shutil.rmtree(clone.root / ".git/mlx/packs", ignore_errors=True)
@@ -68,6 +68,10 @@ def test_what_nobody_has_is_refused(clone: Clone) -> None:
     done = clone.shell("git", "commit", "-qam", "lost")
     assert done.returncode == 1
     assert "neither in the store" in done.stdout + done.stderr
+    few = {"PATH": f"{without_mlx(tmp_path)['PATH']}:/usr/bin:/bin"}
+    done = clone.shell("git", "commit", "-qam", "lost", env=few)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "mlx is not on PATH: its pre-commit hook did nothing" in done.stdout + done.stderr
 
 
 def test_its_hooks_and_those_of_install_live_together(clone: Clone) -> None:
