@@ -152,10 +152,21 @@ def test_a_folder_of_hooks_in_the_repository_is_written_to_unless_git_tracks_it(
     assert 'mlx hook pre-commit "$@" || exit $?' in done.stdout
     assert "git tracks" in done.stderr
     assert hooks(clone, ".githooks") == {"pre-commit": (committed, 0o100755)}
-    for name in HOOKS:  # the user does as told, and it works
+    for name in HOOKS:
         line = next(row for row in done.stdout.splitlines() if f"add to {name}:" in row)
-        hook(clone.root / ".githooks" / name, f"#!/bin/sh\n{line.split(':  ')[1]}\n")
+        hook(clone.root / ".githooks" / name, f"#!/bin/sh\n# {line.split(':  ')[1]}\n")
+    assert clone.mlx("install").returncode == 1  # in a comment
+    for name in HOOKS:  # the user does as told, and it works
+        place = clone.root / ".githooks" / name
+        hook(place, place.read_text().replace("# ", ""), mode=0o644)
+    assert clone.mlx("install").returncode == 1  # git does not run what is not executable
+    for name in HOOKS:
+        (clone.root / ".githooks" / name).chmod(0o755)
     assert clone.json("install")["present"] == list(HOOKS)
+    few = without_mlx(tmp_path)  # as a colleague has it who does not use mlx
+    clone.run("add", "--all")
+    said = clone.run("commit", "--quiet", "-m", "without mlx", env=few)
+    assert said == "mlx is not on PATH: its pre-commit hook did nothing (pip install mlxrepo)\n"
     clone.commit("they call mlx")
     clone.branch_with("two", "data/a.txt", "a of two\n")
     clone.run("checkout", "--quiet", "main")

@@ -7,6 +7,7 @@ that was there before first, from `<hook>.before-mlx`, whatever that is written 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ _MARK = "# mlx install wrote this file and mlx uninstall takes it away."
 _BEFORE = ".before-mlx"
 _OTHERS = (".legacy",)  # where pre-commit puts a hook that it finds, to run it itself
 _LOCKS = "':(top,glob)**/mlx.lock'"
+
+_NO_MLX = "mlx is not on PATH: its NAME hook did nothing (pip install mlxrepo)"
 
 _HEAD = f"""\
 #!/bin/sh
@@ -54,9 +57,9 @@ _GATE = f"""\
 [ -z "${OFF_VARIABLE}" ] || exit "$status"
 unset GIT_LITERAL_PATHSPECS GIT_GLOB_PATHSPECS GIT_NOGLOB_PATHSPECS GIT_ICASE_PATHSPECS
 """
-_FOUND = """\
+_FOUND = f"""\
 if ! command -v mlx >/dev/null 2>&1; then
-	echo "mlx is not on PATH: its NAME hook did nothing (pip install mlxrepo)" >&2
+	echo "{_NO_MLX}" >&2
 	exit "$status"
 fi
 """
@@ -120,9 +123,13 @@ def script(name: str) -> bytes:
 
 
 def line(name: str) -> str:
-    """Return the line that calls mlx from a hook which is somebody else's."""
+    """Return the line that calls mlx from a hook which is somebody else's.
+
+    Such hooks are often committed, and reach those who have no mlx.
+    """
     turn = "|| true" if name in AFTER else "|| exit $?"
-    return f'mlx hook {name} "$@" {turn}'
+    found = f'command -v mlx >/dev/null 2>&1; then mlx hook {name} "$@" {turn}'
+    return f'if {found}; else echo "{_NO_MLX.replace("NAME", name)}" >&2; fi'
 
 
 class Folder(NamedTuple):
@@ -158,15 +165,14 @@ WRITTEN, CHAINED, PRESENT, BLOCKED = "written", "chained", "present", "blocked"
 
 
 def is_wired(place: Folder, name: str) -> bool:
-    """Say whether a hook there, or in husky's folder above, calls mlx."""
-    folders = [place.path]
-    if os.path.basename(place.path) == "_":
-        folders.append(os.path.dirname(place.path))
-    return any(
-        f"mlx hook {name}".encode() in _read(os.path.join(at, name + more))
-        for at in folders
-        for more in ("", *_OTHERS)
-    )
+    """Say whether a hook that git runs there, or one in husky's folder above, calls mlx."""
+    calls = re.compile(rf"(?m)^[^#\n]*\bmlx hook {name}\b".encode())
+    paths = [os.path.join(place.path, name + more) for more in ("", *_OTHERS)]
+    paths = [path for path in paths if os.access(path, os.X_OK)]
+    above, below = os.path.split(place.path)
+    if below == "_":
+        paths.append(os.path.join(above, name))  # husky runs it by `sh`
+    return any(calls.search(_read(path)) for path in paths)
 
 
 def lacking(repo: Repo) -> list[str]:
