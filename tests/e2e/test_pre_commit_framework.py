@@ -75,7 +75,7 @@ def test_what_nobody_has_is_refused_unless_mlx_is_not_on_path(clone: Clone, tmp_
 
 
 def test_its_hooks_and_those_of_install_live_together(clone: Clone) -> None:
-    """Pre-commit runs what it found as `.legacy`; mlx what it found as `.before-mlx`."""
+    """Pre-commit runs what it found as `.legacy`; mlx what it found in `hooks.before-mlx`."""
     pre_commit(clone, "uninstall")
     folder = clone.root / ".git/hooks"
     mine = hook(folder / "pre-commit", "#!/bin/sh\necho mine ran >&2\n")
@@ -91,3 +91,22 @@ def test_its_hooks_and_those_of_install_live_together(clone: Clone) -> None:
     assert (folder / "pre-commit.legacy").read_bytes() == mine
     pre_commit(clone, "uninstall")
     assert (folder / "pre-commit").read_bytes() == mine
+
+
+def test_pre_commit_that_is_installed_once_more_runs_once(clone: Clone) -> None:
+    """It is what mlx found, and it found mlx: each would run the other."""
+    clone.ok("install")
+    pre_commit(clone, "install")
+    folder = clone.root / ".git/hooks"
+    theirs = (folder / "pre-commit").read_bytes()
+    for is_settled in (False, True):
+        done = clone.shell("git", "commit", "--allow-empty", "-m", "both")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (done.stdout + done.stderr).count("mlx pre-commit") == 1
+        assert ("without the hooks" not in clone.mlx("doctor").stdout) == is_settled
+        assert ("nothing to do" in clone.ok("install")) == is_settled
+    clone.ok("uninstall")
+    assert (folder / "pre-commit").read_bytes() == theirs
+    assert not (folder / "pre-commit.legacy").exists()
+    clone.shell("git", "commit", "--allow-empty", "-m", "theirs")
+    assert clone.git("log", "-1", "--format=%s") == "theirs\n"
