@@ -11,7 +11,8 @@ from clones import Clone, hook, without_mlx
 from user import User
 
 ROOT = Path(__file__).parents[2]
-TYPES = ("pre-commit", "pre-push", "post-checkout", "post-merge", "post-rewrite")
+IDS = ("pre-commit", "pre-push", "post-checkout", "post-merge", "post-rewrite")
+TYPES = ("pre-merge-commit", *IDS)
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clone:
     commit = source.commit("the ids")
     clone = Clone.with_data(tmp_path / "p")
     clone.ok("uninstall")
-    ids = "".join(f"      - id: mlx-{name}\n" for name in TYPES)
+    ids = "".join(f"      - id: mlx-{name}\n" for name in IDS)
     clone.write(
         ".pre-commit-config.yaml",
         f"default_install_hook_types: [{', '.join(TYPES)}]\n"

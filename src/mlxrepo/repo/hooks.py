@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-PRE_COMMIT, PRE_PUSH = "pre-commit", "pre-push"
+PRE_COMMIT, PRE_MERGE, PRE_PUSH = "pre-commit", "pre-merge-commit", "pre-push"
 AFTER = ("post-checkout", "post-merge", "post-rewrite")
-HOOKS = (*AFTER, PRE_COMMIT, PRE_PUSH)
+HOOKS = (*AFTER, PRE_COMMIT, PRE_MERGE, PRE_PUSH)
 OFF_VARIABLE = "MLXREPO_NO_HOOKS"
 
 MARK = b"# mlx install wrote this file and mlx uninstall takes it away."
@@ -78,6 +78,10 @@ mlx hook NAME "$@" </dev/null
 exit "$status"
 """
 
+_IS_PROJECT = f"""\
+found=$(git ls-files -- {_LOCKS} ':(top,glob)**/mlx.yaml') && [ -z "$found" ] && exit 0
+"""
+
 # What follows when there is nothing for mlx: each costs one git, which takes 1 to 2 ms.
 _GATES = {
     # A checkout of files has $3 = 0; a new worktree comes from commit 000….
@@ -99,9 +103,8 @@ first=${{first%%[ "$nl"]*}}
 git diff-tree -r --quiet "$first^" HEAD -- {_LOCKS} 2>/dev/null &&
 	git diff-tree -r --quiet ORIG_HEAD HEAD -- {_LOCKS} 2>/dev/null && exit "$status"
 """,
-    PRE_COMMIT: f"""\
-found=$(git ls-files -- {_LOCKS} ':(top,glob)**/mlx.yaml') && [ -z "$found" ] && exit 0
-""",
+    PRE_COMMIT: _IS_PROJECT,
+    PRE_MERGE: _IS_PROJECT,
     # Refs that are deleted have commit 000….
     PRE_PUSH: f"""\
 new=$(printf %s "$rows" | while read -r _ commit _; do
