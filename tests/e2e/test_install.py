@@ -56,6 +56,13 @@ def test_an_older_hook_of_ours_is_brought_up_to_date_and_others_stay(tmp_path: P
     place.write_text(place.read_text().replace("rev-list", "rev-parse"))
     assert clone.json("install")["hooks"] == ["pre-push"]
     assert hooks(clone) == now
+    # Where git kept what it was told of a lockfile: also what it was told without mlx.
+    clone.git("config", "diff.mlx.cachetextconv", "true")
+    clone.git("log", "-p")
+    assert "refs/notes/textconv/mlx" in clone.git("for-each-ref")
+    assert clone.json("install")["settings"] == ["diff.mlx.cachetextconv"]
+    clone.git("log", "-p")
+    assert "textconv/mlx" not in clone.git("for-each-ref")
 
 
 SHELL = '#!/bin/sh\necho "shell ran $*" >&2\nexit ${HOOK_EXIT:-0}\n'

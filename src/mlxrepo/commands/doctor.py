@@ -173,8 +173,7 @@ def _project(repo: Repo) -> Iterator[Finding]:
 
 
 def _clone(repo: Repo) -> Iterator[Finding]:
-    known = prepared.current(repo.git)
-    unset = [name for name, value in prepared.SETTINGS.items() if known.get(name) != value]
+    unset = prepared.unlike(prepared.current(repo.git))
     absent = hookfiles.lacking(repo)
     if unset:
         found = f"git is not told how to merge and show mlx.lock: {', '.join(unset)}"

@@ -51,10 +51,12 @@ def install(repo: Repo, *, with_hooks: bool = True) -> Installed:
         EnvironmentFailed: when git does not let this user change the settings.
     """
     place = hookfiles.folder(repo)  # first: it takes a repository that git works in
-    known = prepared.current(repo.git)
-    changed = [name for name, value in prepared.SETTINGS.items() if known.get(name) != value]
+    changed = prepared.unlike(prepared.current(repo.git))
     for name in changed:
-        repo.git.run("config", "--local", "--replace-all", name, prepared.SETTINGS[name])
+        if name in prepared.SETTINGS:
+            repo.git.run("config", "--local", "--replace-all", name, prepared.SETTINGS[name])
+        else:
+            repo.git.run("config", "--local", "--unset-all", name, accept=(0, 5))
     _forget_texts(repo)
     prepared.note_hinted(repo.common_dir)
     if not with_hooks:
@@ -99,5 +101,5 @@ def uninstall(repo: Repo) -> Uninstalled:
 
 
 def _forget_texts(repo: Repo) -> None:
-    """Let git ask the textconv anew: what it keeps may be of an older mlx, or of none at all."""
+    """Remove what an older mlx let git keep of the textconv."""
     repo.git.run("update-ref", "-d", prepared.TEXTCONV_NOTES)
