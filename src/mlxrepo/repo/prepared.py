@@ -49,7 +49,7 @@ def current(git: Git) -> dict[str, str]:
 
 
 def unlike(known: Mapping[str, str]) -> list[str]:
-    """Return the names of settings that have to be set, or taken away, in a clone that has these."""
+    """Return the names of settings that have to be set or taken away in a clone with these."""
     wrong = [name for name, value in SETTINGS.items() if known.get(name) != value]
     return wrong + [name for name in OUTDATED if name in known]
 
