@@ -227,6 +227,10 @@ def test_in_a_bare_repository(origin: Clone, tmp_path: Path) -> None:
         said = bare.fails(2, *verb.split())
         assert "is a bare repository" in said
         assert "git worktree add" in said
+    top = Clone(tmp_path / "top")  # for worktrees in it
+    top.root.mkdir()
+    (top.root / ".git").write_text("gitdir: ../bare.git\n")
+    assert "is a bare repository" in top.fails(2, "status")
     for path in (origin.root / ".git/hooks").iterdir():
         (bare.root / "hooks" / path.name).write_bytes(path.read_bytes())
         (bare.root / "hooks" / path.name).chmod(0o755)
