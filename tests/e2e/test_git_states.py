@@ -86,6 +86,10 @@ def test_in_a_shallow_clone(origin: Clone, tmp_path: Path) -> None:
     assert clone.commit("in a shallow clone")
     assert "sent" in clone.run("push", "--quiet", "origin", "HEAD:refs/heads/new")
     assert "git fetch --unshallow" in clone.fails(3, "gc")
+    for words in (["metrics", "diff", "HEAD~2"], ["checkout", "--rev", "HEAD~2"]):
+        said = clone.fails(3, *words)
+        assert "the history of this shallow clone is cut off" in said
+        assert "git fetch --deepen" in said
 
 
 def test_in_a_partial_clone_nothing_is_fetched_but_by_push(origin: Clone, tmp_path: Path) -> None:
