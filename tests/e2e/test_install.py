@@ -192,6 +192,10 @@ def test_a_hook_that_goes_by_its_own_name_and_place_finds_both(tmp_path: Path, f
 
 def test_uninstall_cleans_the_folder_that_git_looked_into_before(tmp_path: Path) -> None:
     clone = Clone.with_data(tmp_path / "p")
+    clone.git("config", "core.hooksPath", "")
+    done = clone.mlx("install")
+    assert done.returncode == 1
+    assert "git config --unset core.hooksPath" in done.stderr
     clone.git("config", "core.hooksPath", str(tmp_path / "elsewhere"))
     assert clone.json("uninstall")["hooks"] == list(HOOKS)
     assert hooks(clone) == {}

@@ -40,6 +40,9 @@ class Folder(NamedTuple):
 
 def folder(repo: Repo) -> Folder:
     """Find the folder of the hooks, as git does: core.hooksPath, or `hooks` beside the objects."""
+    if repo.git.run("config", "--get", "core.hooksPath", accept=(0, 1)) == (0, b"\n"):
+        why = "core.hooksPath is empty, so git runs none (git config --unset core.hooksPath)"
+        return Folder(os.devnull, why)
     _, out = repo.git.run("rev-parse", "--path-format=absolute", "--git-path", "hooks")
     path = os.fsdecode(out.rstrip(b"\n"))
     real, root = os.path.realpath(path), os.path.realpath(repo.root)
