@@ -59,6 +59,10 @@ def test_data_comes_along_and_is_sent(clone: Clone, tmp_path: Path) -> None:
     clone.commit("code")
     clone.run("rebase", "--quiet", "main")
     assert clone.read("data/a.txt") == "a of two\n"
+    clone.run("checkout", "--quiet", "main")
+    done = clone.shell("git", "merge", "--no-ff", "--no-edit", "code")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "mlx pre-commit" in done.stdout + done.stderr  # of a merge, too
 
 
 def test_what_nobody_has_is_refused_unless_mlx_is_not_on_path(clone: Clone, tmp_path: Path) -> None:
