@@ -49,7 +49,11 @@ def test_a_clone_that_is_not_prepared_is_told(project: Project) -> None:
     project.do(install)
     (check,) = look(project, "clone")
     assert "prepared" in check.found
-    project.write(".git/hooks/pre-push", project.read(".git/hooks/pre-push") + "# older\n")
+    hook = project.read(".git/hooks/pre-push")
+    project.write(".git/hooks/pre-push", hook + "true  # what others add below is theirs\n")
+    (check,) = look(project, "clone")
+    assert "prepared" in check.found
+    project.write(".git/hooks/pre-push", hook.replace("rev-list", "rev-parse"))
     (check,) = look(project, "clone")
     assert check.found.endswith("hooks pre-push")
 

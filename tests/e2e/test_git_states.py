@@ -86,6 +86,10 @@ def test_in_a_shallow_clone(origin: Clone, tmp_path: Path) -> None:
     assert clone.commit("in a shallow clone")
     assert "sent" in clone.run("push", "--quiet", "origin", "HEAD:refs/heads/new")
     assert "git fetch --unshallow" in clone.fails(3, "gc")
+    for words in (["metrics", "diff", "HEAD~2"], ["checkout", "--rev", "HEAD~2"]):
+        said = clone.fails(3, *words)
+        assert "the history of this shallow clone is cut off" in said
+        assert "git fetch --deepen" in said
 
 
 def test_in_a_partial_clone_nothing_is_fetched_but_by_push(origin: Clone, tmp_path: Path) -> None:
@@ -227,6 +231,10 @@ def test_in_a_bare_repository(origin: Clone, tmp_path: Path) -> None:
         said = bare.fails(2, *verb.split())
         assert "is a bare repository" in said
         assert "git worktree add" in said
+    top = Clone(tmp_path / "top")  # for worktrees in it
+    top.root.mkdir()
+    (top.root / ".git").write_text("gitdir: ../bare.git\n")
+    assert "is a bare repository" in top.fails(2, "status")
     for path in (origin.root / ".git/hooks").iterdir():
         (bare.root / "hooks" / path.name).write_bytes(path.read_bytes())
         (bare.root / "hooks" / path.name).chmod(0o755)

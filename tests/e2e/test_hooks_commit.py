@@ -173,10 +173,66 @@ def test_a_lock_that_is_stale_in_the_index_is_warned_of(tmp_path: Path) -> None:
     clone.run("commit", "-qam", "stale", code=1)
 
 
-def test_what_cannot_be_judged_is_said_and_stops_nothing(clone: Clone) -> None:
+def test_what_differs_from_the_workspace_is_read_without_filters(tmp_path: Path) -> None:
+    """As those of LFS, which would download; what is staged as it lies there counts as it lies."""
+    clone = Clone.begin(tmp_path / "p")
+    assert isinstance(clone, Clone)
+    clone.ok("install")
+    note = tmp_path / "smudged"
+    clone.git("config", "filter.spy.clean", "tr b a")
+    clone.git("config", "filter.spy.smudge", f"touch '{note}'; tr a b")
+    clone.write(".gitattributes", clone.read(".gitattributes") + "*.big filter=spy\n")
+    clone.write("in/x.big", "bbb\n")
+    clone.declare("stages:\n  s:\n    cmd: cat in/* p > n\n    deps: [in, p]\n    outs: [n]\n")
+    clone.write("p", "1\n")
+    clone.ok("repro")
+    assert clone.commit("first")
+    clone.write("p", "2\n")
+    assert clone.run("commit", "-q", "--allow-empty", "-m", "unstaged") == ""
+    clone.run("add", "p")
+    clone.write("p", "1\n")
+    said = clone.run("commit", "-qm", "staged")
+    assert said.startswith("warning: stale in this commit: s (")
+    assert not note.exists()
+
+
+def test_a_merge_is_judged_too(clone: Clone) -> None:
+    """Git calls another hook for it, before it notes what it merges."""
+    clone.declare("stages:\n  s:\n    cmd: cat p q > n\n    deps: [p, q]\n    outs: [n]\n")
+    for name in "pq":
+        clone.write(name, "1\n")
+    clone.ok("repro")
+    clone.commit("a stage")
+    clone.git("branch", "side")
+    for branch, changed in (("side", "p"), ("main", "pq")):
+        clone.run("checkout", "-q", branch)
+        for name in changed:
+            clone.write(name, "2\n")
+        clone.write("data/a.txt" if branch == "side" else "README", "new\n")
+        clone.ok("add", "data")
+        clone.ok("repro")
+        clone.commit(f"ran on {branch}")
+    forget_objects(clone)  # what the other side records is known, though it is nowhere
+    clone.git("config", "mlx.precommit", "block")
+    clone.run("merge", "-q", "--no-edit", "side", code=1)
+    clone.run("merge", "--abort")
+    clone.git("config", "mlx.precommit", "warn")
+    said = clone.run("merge", "-q", "--no-edit", "side")
+    assert "not known to be fresh in this commit: s: it is unverified" in said
+    assert "is recorded, and its object" not in said
+
+
+def test_what_cannot_be_judged_is_said_and_stops_nothing_unless_it_shall(clone: Clone) -> None:
     clone.write("mlx.yaml", clone.read("mlx.yaml") + "stages: 3\n")
     said = clone.run("commit", "-qam", "broken mlx.yaml")
     assert "whether mlx.lock is stale is not known: mlx.yaml:" in said
+    clone.write("mlx.yaml", clone.read("mlx.yaml") + "<<<<<<< ours\n=======\n>>>>>>> theirs\n")
+    said = clone.run("commit", "-qam", "marks", code=1)
+    assert "mlx.yaml is staged with the marks of a conflict" in said
+    clone.git("reset", "-q", "--hard")
+    clone.git("config", "mlx.precommit", "block")
+    said = clone.run("commit", "-q", "--allow-empty", "-m", "broken still", code=1)
+    assert "mlx.precommit is block" in said
     clone.git("config", "mlx.precommit", "wran")
     clone.write("README", "x\n")
     clone.run("add", "-A")
@@ -205,3 +261,25 @@ def test_in_a_linked_worktree_its_own_index_is_judged(clone: Clone, tmp_path: Pa
     side.write("mlx.lock", lock + ">>>>>>> theirs\n")
     side.run("commit", "-qam", "marks", code=1)
     clone.run("commit", "-q", "--allow-empty", "-m", "beside it")
+
+
+def test_a_lock_that_is_only_meant_to_be_added_is_no_part_of_the_commit(tmp_path: Path) -> None:
+    """After `git add -N` the index holds it empty, and `git checkout -- mlx.lock` would wipe it."""
+    clone = Clone.begin(tmp_path / "p")
+    assert isinstance(clone, Clone)
+    clone.ok("install")
+    clone.write("data.txt", "here\n")
+    clone.ok("add", "data.txt")
+    lock = clone.read("mlx.lock")
+    clone.write("README", "docs\n")
+    clone.run("add", "README", "mlx.yaml")
+    clone.run("add", "-N", "mlx.lock", ".gitignore")
+    assert clone.run("commit", "-qm", "docs") == ""
+    assert "mlx.lock" not in clone.git("ls-tree", "--name-only", "HEAD")
+    clone.git("reset", "-q")
+    clone.write("mlx.lock", "")  # this one is staged as it is, and mended meanwhile
+    clone.run("add", "mlx.lock")
+    clone.write("mlx.lock", lock)
+    said = clone.run("commit", "-qm", "empty", code=1)
+    assert "git add mlx.lock" in said
+    assert "git checkout" not in said

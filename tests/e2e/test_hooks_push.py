@@ -95,10 +95,24 @@ def test_without_a_remote_of_mlx_git_pushes_and_nothing_is_said(clone: Clone) ->
     assert on_git(clone, "main")
 
 
+def test_a_remote_that_only_the_pushed_commits_declare_counts(clone: Clone) -> None:
+    clone.ok("remote", "rm", "store")
+    clone.declare("remotes:\n  store:\n    url: http://nothing.invalid/x\n")
+    clone.commit("a remote")
+    clone.run("switch", "--quiet", "--orphan", "pages")
+    clone.write("index.html", "without mlx\n")
+    clone.commit("pages")
+    assert clone.run("push", "--quiet", "origin", "pages") == ""
+    said = clone.run("push", "origin", "main", code=1)
+    assert "the data was not sent, so git does not push" in said
+    assert on_git(clone, "main") == ""
+
+
 def test_several_remotes_and_no_default_ask_for_one(clone: Clone, tmp_path: Path) -> None:
     clone.ok("remote", "add", "backup", str(tmp_path / "backup"))
     said = clone.run("push", "origin", "main", code=1)
     assert "mlx remote default NAME" in said
+    assert "-r NAME" not in said  # of git push there is no such option
     clone.ok("remote", "default", "store")
     clone.run("push", "--quiet", "origin", "main")
     assert not (tmp_path / "backup").exists()

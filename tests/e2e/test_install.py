@@ -56,6 +56,13 @@ def test_an_older_hook_of_ours_is_brought_up_to_date_and_others_stay(tmp_path: P
     place.write_text(place.read_text().replace("rev-list", "rev-parse"))
     assert clone.json("install")["hooks"] == ["pre-push"]
     assert hooks(clone) == now
+    # Where git kept what it was told of a lockfile: also what it was told without mlx.
+    clone.git("config", "diff.mlx.cachetextconv", "true")
+    clone.git("log", "-p")
+    assert "refs/notes/textconv/mlx" in clone.git("for-each-ref")
+    assert clone.json("install")["settings"] == ["diff.mlx.cachetextconv"]
+    clone.git("log", "-p")
+    assert "textconv/mlx" not in clone.git("for-each-ref")
 
 
 SHELL = '#!/bin/sh\necho "shell ran $*" >&2\nexit ${HOOK_EXIT:-0}\n'
@@ -130,10 +137,68 @@ def test_a_hook_that_took_the_place_of_ours_is_not_touched(tmp_path: Path) -> No
     new = hook(folder / "pre-commit", "#!/bin/sh\nexit 0\n")
     done = clone.mlx("install")
     assert done.returncode == 1
-    assert "pre-commit.before-mlx" in done.stderr
+    assert "hooks.before-mlx/pre-commit" in done.stderr
     assert (folder / "pre-commit").read_bytes() == new
-    assert "pre-commit.before-mlx" in clone.mlx("uninstall").stderr
-    assert (folder / "pre-commit.before-mlx").read_bytes() == old
+    assert "hooks.before-mlx/pre-commit" in clone.mlx("uninstall").stderr
+    assert (clone.root / ".git/hooks.before-mlx/pre-commit").read_bytes() == old
+
+
+def test_lines_that_others_add_to_our_hooks_run_and_stay(tmp_path: Path) -> None:
+    """As `git lfs update --manual` tells users to; also where there is nothing for mlx."""
+    clone = Clone.with_data(tmp_path / "p")
+    folder = clone.root / ".git/hooks"
+    added = {name: f'echo "{name} $*: $(cat)" >&2\n' for name in ("post-checkout", "pre-push")}
+    for name, line in added.items():
+        (folder / name).write_text((folder / name).read_text() + line)
+    # One of an mlx that did not mark where its part ends.
+    mark = (folder / "pre-commit").read_text().splitlines()[1]
+    older = f'#!/bin/sh\n{mark}\nmlx hook pre-commit "$@"\n'
+    hook(folder / "pre-commit", older + "echo added >&2\n")
+    assert clone.json("install")["hooks"] == ["pre-commit"]
+    assert clone.run("commit", "-q", "--allow-empty", "-m", "x") == "added\n"
+    assert "post-checkout " in clone.run("checkout", "-q", "-b", "two")
+    clone.git("init", "--quiet", "--bare", str(tmp_path / "bare.git"))
+    said = clone.run("push", "-q", str(tmp_path / "bare.git"), "two")
+    assert "bare.git: refs/heads/two " in said
+    clone.ok("install")
+    hook(clone.root / ".git/hooks.before-mlx/pre-push", SHELL)
+    done = clone.mlx("uninstall")
+    assert ".git/hooks/pre-push.after-mlx" in done.stderr
+    assert (folder / "pre-push").read_text() == SHELL
+    assert (folder / "pre-push.after-mlx").read_text().endswith("\n" + added["pre-push"])
+    assert (folder / "pre-commit").read_text() == "#!/bin/sh\necho added >&2\n"
+    assert (folder / "post-checkout").read_text() == "#!/bin/sh\n" + added["post-checkout"]
+
+
+@pytest.mark.parametrize("found", ['"$0.d"', '"$(dirname "$0")/$(basename "$0").d"'])
+def test_a_hook_that_goes_by_its_own_name_and_place_finds_both(tmp_path: Path, found: str) -> None:
+    clone = Clone.with_data(tmp_path / "p")
+    clone.ok("uninstall")
+    folder = clone.root / ".git/hooks"
+    hook(folder / "pre-commit", f'#!/bin/sh\nfor x in {found}/*; do "$x" || exit 1; done\n')
+    hook(folder / "pre-commit.d/x", "#!/bin/sh\ncat\necho refused >&2\nexit 1\n")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    clone.ok("install")
+    said = clone.run("commit", "--allow-empty", "-m", "x", code=1)
+    assert said == "refused\n"
+    # Where an older mlx kept it.
+    (clone.root / ".git/hooks.before-mlx/pre-commit").rename(folder / "pre-commit.before-mlx")
+    clone.ok("install")
+    clone.run("commit", "--allow-empty", "-m", "x", code=1)
+    clone.ok("uninstall")
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert not (clone.root / ".git/hooks.before-mlx").exists()
+
+
+def test_uninstall_cleans_the_folder_that_git_looked_into_before(tmp_path: Path) -> None:
+    clone = Clone.with_data(tmp_path / "p")
+    clone.git("config", "core.hooksPath", "")
+    done = clone.mlx("install")
+    assert done.returncode == 1
+    assert "git config --unset core.hooksPath" in done.stderr
+    clone.git("config", "core.hooksPath", str(tmp_path / "elsewhere"))
+    assert clone.json("uninstall")["hooks"] == list(HOOKS)
+    assert hooks(clone) == {}
 
 
 def test_a_folder_of_hooks_in_the_repository_is_written_to_unless_git_tracks_it(
@@ -152,10 +217,21 @@ def test_a_folder_of_hooks_in_the_repository_is_written_to_unless_git_tracks_it(
     assert 'mlx hook pre-commit "$@" || exit $?' in done.stdout
     assert "git tracks" in done.stderr
     assert hooks(clone, ".githooks") == {"pre-commit": (committed, 0o100755)}
-    for name in HOOKS:  # the user does as told, and it works
+    for name in HOOKS:
         line = next(row for row in done.stdout.splitlines() if f"add to {name}:" in row)
-        hook(clone.root / ".githooks" / name, f"#!/bin/sh\n{line.split(':  ')[1]}\n")
+        hook(clone.root / ".githooks" / name, f"#!/bin/sh\n# {line.split(':  ')[1]}\n")
+    assert clone.mlx("install").returncode == 1  # in a comment
+    for name in HOOKS:  # the user does as told, and it works
+        place = clone.root / ".githooks" / name
+        hook(place, place.read_text().replace("# ", ""), mode=0o644)
+    assert clone.mlx("install").returncode == 1  # git does not run what is not executable
+    for name in HOOKS:
+        (clone.root / ".githooks" / name).chmod(0o755)
     assert clone.json("install")["present"] == list(HOOKS)
+    few = without_mlx(tmp_path)  # as a colleague has it who does not use mlx
+    clone.run("add", "--all")
+    said = clone.run("commit", "--quiet", "-m", "without mlx", env=few)
+    assert said == "mlx is not on PATH: its pre-commit hook did nothing (pip install mlxrepo)\n"
     clone.commit("they call mlx")
     clone.branch_with("two", "data/a.txt", "a of two\n")
     clone.run("checkout", "--quiet", "main")

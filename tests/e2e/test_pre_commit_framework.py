@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from clones import Clone, hook
+from clones import Clone, hook, without_mlx
 from user import User
 
 ROOT = Path(__file__).parents[2]
-TYPES = ("pre-commit", "pre-push", "post-checkout", "post-merge", "post-rewrite")
+IDS = ("pre-commit", "pre-push", "post-checkout", "post-merge", "post-rewrite")
+TYPES = ("pre-merge-commit", *IDS)
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clone:
     commit = source.commit("the ids")
     clone = Clone.with_data(tmp_path / "p")
     clone.ok("uninstall")
-    ids = "".join(f"      - id: mlx-{name}\n" for name in TYPES)
+    ids = "".join(f"      - id: mlx-{name}\n" for name in IDS)
     clone.write(
         ".pre-commit-config.yaml",
         f"default_install_hook_types: [{', '.join(TYPES)}]\n"
@@ -58,9 +59,13 @@ def test_data_comes_along_and_is_sent(clone: Clone, tmp_path: Path) -> None:
     clone.commit("code")
     clone.run("rebase", "--quiet", "main")
     assert clone.read("data/a.txt") == "a of two\n"
+    clone.run("checkout", "--quiet", "main")
+    done = clone.shell("git", "merge", "--no-ff", "--no-edit", "code")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "mlx pre-commit" in done.stdout + done.stderr  # of a merge, too
 
 
-def test_what_nobody_has_is_refused(clone: Clone) -> None:
+def test_what_nobody_has_is_refused_unless_mlx_is_not_on_path(clone: Clone, tmp_path: Path) -> None:
     clone.write("lost.txt", "lost\n")
     clone.ok("add", "lost.txt")
     shutil.rmtree(clone.root / ".git/mlx/packs", ignore_errors=True)
@@ -68,10 +73,14 @@ def test_what_nobody_has_is_refused(clone: Clone) -> None:
     done = clone.shell("git", "commit", "-qam", "lost")
     assert done.returncode == 1
     assert "neither in the store" in done.stdout + done.stderr
+    few = {"PATH": f"{without_mlx(tmp_path)['PATH']}:/usr/bin:/bin"}
+    done = clone.shell("git", "commit", "-qam", "lost", env=few)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "mlx is not on PATH: its pre-commit hook did nothing" in done.stdout + done.stderr
 
 
 def test_its_hooks_and_those_of_install_live_together(clone: Clone) -> None:
-    """Pre-commit runs what it found as `.legacy`; mlx what it found as `.before-mlx`."""
+    """Pre-commit runs what it found as `.legacy`; mlx what it found in `hooks.before-mlx`."""
     pre_commit(clone, "uninstall")
     folder = clone.root / ".git/hooks"
     mine = hook(folder / "pre-commit", "#!/bin/sh\necho mine ran >&2\n")
@@ -87,3 +96,22 @@ def test_its_hooks_and_those_of_install_live_together(clone: Clone) -> None:
     assert (folder / "pre-commit.legacy").read_bytes() == mine
     pre_commit(clone, "uninstall")
     assert (folder / "pre-commit").read_bytes() == mine
+
+
+def test_pre_commit_that_is_installed_once_more_runs_once(clone: Clone) -> None:
+    """It is what mlx found, and it found mlx: each would run the other."""
+    clone.ok("install")
+    pre_commit(clone, "install")
+    folder = clone.root / ".git/hooks"
+    theirs = (folder / "pre-commit").read_bytes()
+    for is_settled in (False, True):
+        done = clone.shell("git", "commit", "--allow-empty", "-m", "both")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (done.stdout + done.stderr).count("mlx pre-commit") == 1
+        assert ("without the hooks" not in clone.mlx("doctor").stdout) == is_settled
+        assert ("nothing to do" in clone.ok("install")) == is_settled
+    clone.ok("uninstall")
+    assert (folder / "pre-commit").read_bytes() == theirs
+    assert not (folder / "pre-commit.legacy").exists()
+    clone.shell("git", "commit", "--allow-empty", "-m", "theirs")
+    assert clone.git("log", "-1", "--format=%s") == "theirs\n"

@@ -46,7 +46,7 @@ def command(screen: Screen, name: str, args: tuple[str, ...]) -> int:
         tell(f"mlx: the {name} hook did nothing: {error.message}")
         return 0
     with repo:
-        if name == hooks.PRE_COMMIT:
+        if name in (hooks.PRE_COMMIT, hooks.PRE_MERGE):
             return _pre_commit(screen, repo)
         if name == hooks.PRE_PUSH:
             return _pre_push(screen, repo, args)
@@ -123,7 +123,7 @@ def _pre_commit(screen: Screen, repo: Repo) -> int:
         tell(f"  -> {way}; {ANYWAY}")
         return 1
     warned = _warn_of_data(screen, found.changed, found.doubt)
-    warned |= _warn_of_stale(screen, repo, git)
+    warned |= _warn_of_stale(screen, repo, git, blocks)
     if warned and blocks:
         tell(f"error: mlx.precommit is block, so this is no commit; {ANYWAY}")
         return 1
@@ -139,19 +139,24 @@ def _warn_of_data(screen: Screen, changed: Sequence[str], doubt: str) -> bool:
         )
     if doubt:
         warn(screen, f"whether data was changed is not known: {display(doubt)}")
-    return bool(changed)
+    return bool(changed or doubt)
 
 
-def _warn_of_stale(screen: Screen, repo: Repo, git: Git) -> bool:
-    from mlxrepo.commands.lock_check import STALE, lock_check
+def _warn_of_stale(screen: Screen, repo: Repo, git: Git, blocks: bool) -> bool:
+    """Warn of stages whose records do not hold; where that is not known, if it `blocks`.
+
+    Of what a merge chose it warns at any rate: only a run can say whether that holds.
+    """
+    from mlxrepo.commands.lock_check import STALE, UNKNOWN, lock_check
     from mlxrepo.repo.staged import as_staged
 
     try:
         with as_staged(repo, git) as staged:
             checked = lock_check(staged) if staged.project_paths else ()
+            records = staged.observed.stages() if checked else {}
     except MlxError as error:
         warn(screen, f"whether {LOCK_FILE} is stale is not known: {display(str(error))}")
-        return False
+        return True
     stale = [item.stage for item in checked if item.state == STALE]
     if stale:
         warn(
@@ -159,7 +164,15 @@ def _warn_of_stale(screen: Screen, repo: Repo, git: Git) -> bool:
             f"stale in this commit: {render.names(stale)} (mlx lock check says why; mlx repro, "
             f"and git add {LOCK_FILE})",
         )
-    return bool(stale)
+    chosen = {name for name, record in records.items() if record.is_unverified}
+    doubtful = [c for c in checked if c.state == UNKNOWN and (blocks or c.stage in chosen)]
+    if doubtful:
+        warn(
+            screen,
+            f"not known to be fresh in this commit: {render.names([c.stage for c in doubtful])}: "
+            f"{display(doubtful[0].why)} (mlx lock check; mlx repro settles it)",
+        )
+    return bool(stale or doubtful)
 
 
 # before git pushes

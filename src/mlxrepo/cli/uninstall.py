@@ -34,6 +34,6 @@ def command(screen: Screen) -> None:
     if not (done.settings or done.hooks):
         out("nothing to do: this clone is not prepared")
     for path in done.left:
-        warn(screen, f"{display(path)} is a hook from before, and another is in its place")
+        warn(screen, f"{display(path)} is of others, and another hook is in its place")
     if done.wired:
         say(screen, f"hooks of yours that call mlx: {render.names(done.wired)}")

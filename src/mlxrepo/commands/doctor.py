@@ -15,7 +15,7 @@ from importlib import machinery, metadata
 import mlxrepo
 from mlxrepo.errors import MlxError
 from mlxrepo.paths import TEMP_PREFIX, display
-from mlxrepo.repo import hooks, prepared
+from mlxrepo.repo import hookfiles, prepared
 from mlxrepo.repo.layout import MANIFESTS_FOLDER
 from mlxrepo.repo.moving import read_move, read_store_move
 from mlxrepo.repo.remotes import SECRETS, is_public
@@ -173,9 +173,8 @@ def _project(repo: Repo) -> Iterator[Finding]:
 
 
 def _clone(repo: Repo) -> Iterator[Finding]:
-    known = prepared.current(repo.git)
-    unset = [name for name, value in prepared.SETTINGS.items() if known.get(name) != value]
-    absent = hooks.lacking(repo)
+    unset = prepared.unlike(prepared.current(repo.git))
+    absent = hookfiles.lacking(repo)
     if unset:
         found = f"git is not told how to merge and show mlx.lock: {', '.join(unset)}"
         yield WARN, found, "mlx install"

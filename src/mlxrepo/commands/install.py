@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from mlxrepo.repo import hooks, prepared
+from mlxrepo.repo import hookfiles, hooks, prepared
 from mlxrepo.repo.repo import Repo
 
 
@@ -50,49 +50,56 @@ def install(repo: Repo, *, with_hooks: bool = True) -> Installed:
     Raises:
         EnvironmentFailed: when git does not let this user change the settings.
     """
-    place = hooks.folder(repo)  # first: it takes a repository that git works in
-    known = prepared.current(repo.git)
-    changed = [name for name, value in prepared.SETTINGS.items() if known.get(name) != value]
+    place = hookfiles.folder(repo)  # first: it takes a repository that git works in
+    changed = prepared.unlike(prepared.current(repo.git))
     for name in changed:
-        repo.git.run("config", "--local", "--replace-all", name, prepared.SETTINGS[name])
+        if name in prepared.SETTINGS:
+            repo.git.run("config", "--local", "--replace-all", name, prepared.SETTINGS[name])
+        else:
+            repo.git.run("config", "--local", "--unset-all", name, accept=(0, 5))
     _forget_texts(repo)
     prepared.note_hinted(repo.common_dir)
     if not with_hooks:
         return Installed(tuple(changed), (), (), (), (), place.path, "")
     if place.why:
-        wired = [name for name in hooks.HOOKS if hooks.is_wired(place, name)]
+        wired = [name for name in hooks.HOOKS if hookfiles.is_wired(place, name)]
         lacking = tuple(name for name in hooks.HOOKS if name not in wired)
         return Installed(tuple(changed), (), (), tuple(wired), lacking, place.path, place.why)
-    done = {name: hooks.put(place, name) for name in hooks.HOOKS}
+    done = {name: hookfiles.put(place, name) for name in hooks.HOOKS}
+    hookfiles.accompany(place)
 
     def those(*words: str) -> tuple[str, ...]:
         return tuple(name for name, word in done.items() if word in words)
 
-    blocked = those(hooks.BLOCKED)
-    why = f"it and {blocked[0]}.before-mlx are both of others" if blocked else ""
+    blocked = those(hookfiles.BLOCKED)
+    why = f"it and {place.before}/{blocked[0]} are both of others" if blocked else ""
     return Installed(
-        tuple(changed), those(hooks.WRITTEN, hooks.CHAINED), those(hooks.CHAINED),
-        those(hooks.PRESENT), blocked, place.path, why,
+        tuple(changed), those(hookfiles.WRITTEN, hookfiles.CHAINED), those(hookfiles.CHAINED),
+        those(hookfiles.PRESENT), blocked, place.path, why,
     )  # fmt: skip
 
 
 def uninstall(repo: Repo) -> Uninstalled:
     """Take away what `install` set up; hooks that were there before it are as they were."""
-    place = hooks.folder(repo)
+    places = hookfiles.places(repo)
     known = prepared.current(repo.git)
     for name in known:
         repo.git.run("config", "--local", "--unset-all", name, accept=(0, 5))
     _forget_texts(repo)
     prepared.note_hinted(repo.common_dir)
-    if place.why:
-        wired = tuple(name for name in hooks.HOOKS if hooks.is_wired(place, name))
-        return Uninstalled(tuple(known), (), (), wired)
-    gone = tuple(name for name in hooks.HOOKS if hooks.take_away(place, name))
-    found = (hooks.left_over(place, name) for name in hooks.HOOKS)
-    left = tuple(os.path.relpath(path, repo.cwd) for path in found if path)
-    return Uninstalled(tuple(known), gone, left, ())
+    gone: set[str] = set()
+    left: list[str] = []
+    wired: list[str] = []
+    for place in places:
+        if place.why:
+            wired = [name for name in hooks.HOOKS if hookfiles.is_wired(place, name)]
+            continue
+        gone.update(hookfiles.take_away(place))
+        left += (os.path.relpath(path, repo.cwd) for path in hookfiles.left_over(place))
+    names = tuple(name for name in hooks.HOOKS if name in gone)
+    return Uninstalled(tuple(known), names, tuple(left), tuple(wired))
 
 
 def _forget_texts(repo: Repo) -> None:
-    """Let git ask the textconv anew: what it keeps may be of an older mlx, or of none at all."""
+    """Remove what an older mlx let git keep of the textconv."""
     repo.git.run("update-ref", "-d", prepared.TEXTCONV_NOTES)

@@ -6,11 +6,12 @@ The index is judged, for it is what becomes the commit: `git commit -- path` has
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mlxrepo.errors import InputError, MlxError, ObjectMissing
-from mlxrepo.paths import RepoPath
+from mlxrepo.paths import RepoPath, display
 from mlxrepo.repo.git import Git
 from mlxrepo.repo.lastseen import last_seen
 from mlxrepo.repo.layout import LOCK_FILE
@@ -18,6 +19,7 @@ from mlxrepo.repo.lockfile import Records, parse_lock
 from mlxrepo.repo.lockrows import RowReader, rows_of
 from mlxrepo.repo.observed import Observed
 from mlxrepo.repo.repo import Repo
+from mlxrepo.repo.staged import in_conflict
 from mlxrepo.repo.update import modified
 from mlxrepo.store.compare import same
 from mlxrepo.store.reach import key_of
@@ -25,6 +27,7 @@ from mlxrepo.store.tree import Entry, Tree
 
 _WAITING = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REBASE_HEAD")
 _UNDONE = "REVERT_HEAD"
+_MERGED = "GITHEAD_"  # begins the name of a variable that ends with a commit
 LACKING_MAX = 20  # of an artifact
 
 
@@ -41,9 +44,9 @@ class Lacking:
 class Judged:
     """What is wrong with what is about to be committed.
 
-    `broken` says of lockfiles why they cannot be read; `lacking` is named by rows that this commit
-    adds or changes. `changed` are tracked paths whose content is not what it records; `doubt` says
-    why that is not known.
+    `broken` says why lockfiles, and project files, cannot be read; `lacking` is named by rows that
+    this commit adds or changes. `changed` are tracked paths whose content is not what it records;
+    `doubt` says why that is not known.
     """
 
     broken: tuple[InputError, ...]
@@ -63,7 +66,8 @@ def judge(repo: Repo, git: Git, staged: Mapping[str, bytes]) -> Judged:
     Raises:
         EnvironmentFailed: when the store cannot be read.
     """
-    locks, broken = _parsed(staged)
+    locks, broken = _parsed(repo, staged)
+    broken += tuple(_conflict(path) for path in in_conflict(git))
     if broken:
         return Judged(broken, (), (), "")
     head = git.head()
@@ -80,7 +84,7 @@ def judge(repo: Repo, git: Git, staged: Mapping[str, bytes]) -> Judged:
 
 
 def _parsed(
-    staged: Mapping[str, bytes],
+    repo: Repo, staged: Mapping[str, bytes]
 ) -> tuple[dict[RepoPath, Records], tuple[InputError, ...]]:
     locks: dict[RepoPath, Records] = {}
     broken = []
@@ -88,13 +92,34 @@ def _parsed(
         try:
             locks[RepoPath(path)] = parse_lock(data, path)
         except InputError as error:
-            broken.append(error)
+            broken.append(_where_staged(repo, path, data, error))
     return locks, tuple(broken)
+
+
+def _conflict(path: str) -> InputError:
+    return InputError(
+        f"{display(path)} is staged with the marks of a conflict in it",
+        hint=f"settle it, then git add {shlex.quote(path)}",
+    )
+
+
+def _where_staged(repo: Repo, path: str, data: bytes, error: InputError) -> InputError:
+    """Return what is wrong with a staged lockfile; the way out where the workspace has another."""
+    try:
+        with open(repo.full(RepoPath(path)), "rb") as stream:
+            if stream.read() == data:
+                return error
+    except OSError:
+        pass
+    hint = f"what is staged is not what lies here: git add {shlex.quote(path)}"
+    return InputError(error.message, hint=hint, where=error.where)
 
 
 def _others(repo: Repo, git: Git) -> list[str]:
     """Return the commits besides HEAD whose records come into this one."""
     found = [oid for name in _WAITING for oid in _noted(repo, name)]
+    # When git merge asks its hook it has told only its children so far.
+    found += [name[len(_MERGED) :] for name in os.environ if name.startswith(_MERGED)]
     found += [f"{oid}^" for oid in _noted(repo, _UNDONE)]
     return [oid for oid, _ in git.kinds(f"{rev}^{{commit}}" for rev in found)]
 

@@ -296,13 +296,7 @@ class CommittedScan(Scan):
         """Name a folder; None as `Scan` has it, for one below the top in which nothing counts."""
         check_depth(path)
         counted, is_hiding = self._counting(path, self._commits.objects.tree(item.oid))
-        self._note(
-            [
-                i.oid
-                for i in counted.values()
-                if i.mode not in (FOLDER, SUBMODULE, LINK) and i.oid not in self._commits.blobs
-            ]
-        )
+        self._note(self._unread(path, counted))
         below: dict[str, Entry] = {}
         for name, child in counted.items():
             entry = self._entry(RepoPath(f"{path}/{name}" if path else name), child, depth + 1)
@@ -311,6 +305,14 @@ class CommittedScan(Scan):
         if depth and not below and (is_hiding or counted):
             return None
         return write_tree(below, self.put_tree)
+
+    def _unread(self, path: RepoPath, counted: Mapping[str, Item]) -> list[str]:
+        """Return the blobs of a folder that have to be read to be named."""
+        return [
+            i.oid
+            for i in counted.values()
+            if i.mode not in (FOLDER, SUBMODULE, LINK) and i.oid not in self._commits.blobs
+        ]
 
     def _counting(self, path: RepoPath, tree: dict[str, Item]) -> tuple[dict[str, Item], bool]:
         """Return what of a folder counts, and whether anything does not."""

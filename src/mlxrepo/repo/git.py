@@ -194,19 +194,22 @@ class Git:
         """
         if rev.startswith("-"):
             raise InputError(f'"{display(rev)}" is not a revision')
-        status, out = self.run(
-            "rev-parse",
-            "--verify",
-            "--quiet",
-            "--end-of-options",
-            rev + "^{commit}",
-            accept=(0, 1, 128),
-        )
+        words = ("rev-parse", "--verify", "--quiet", "--end-of-options", rev + "^{commit}")
+        status, out = self.run(*words, accept=(0, 1, 128))
         if status:
-            if rev == "HEAD":
-                raise CannotDecide("there is no commit yet", hint="git commit, then again")
-            raise CannotDecide(f'git knows no revision "{display(rev)}"', hint="git log --oneline")
+            raise self.no_commit(rev)
         return out.decode().strip()
+
+    def no_commit(self, rev: str) -> CannotDecide:
+        """Return the error for a revision that is none here."""
+        if rev == "HEAD":
+            return CannotDecide("there is no commit yet", hint="git commit, then again")
+        said = f'git knows no revision "{display(rev)}"'
+        _, cut = self.run("rev-parse", "--is-shallow-repository", accept=(0, 128))
+        if cut.strip() == b"true":
+            hint = "git fetch --deepen=100 brings more of it, git fetch --unshallow all"
+            return CannotDecide(f"{said}: the history of this shallow clone is cut off", hint=hint)
+        return CannotDecide(said, hint="git log --oneline")
 
     def head(self) -> str | None:
         """Return the commit of HEAD; None when there is no commit yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from typing import NamedTuple
@@ -28,9 +29,9 @@ def find(start: str) -> GitDirs:
     while True:
         marker = os.path.join(folder, ".git")
         git_dir = _git_dir(marker)
-        if git_dir:
+        if git_dir and not _is_set_bare(git_dir):
             return GitDirs(folder, git_dir, _common_dir(git_dir))
-        if _is_bare(folder):
+        if git_dir or _is_bare(folder):
             raise InputError(
                 f"{display(folder)} is a bare repository or a git dir: it has no files to work "
                 "with",
@@ -48,6 +49,28 @@ def _is_bare(folder: str) -> bool:
     """Say whether a folder is itself what `.git` is elsewhere."""
     parts = ("HEAD", "objects", "refs")
     return all(os.path.exists(os.path.join(folder, name)) for name in parts)
+
+
+def _is_set_bare(git_dir: str) -> bool:
+    """Say whether a repository has no worktree but linked ones, as `.bare` beside a file `.git`."""
+    if _common_dir(git_dir) != git_dir:
+        return False
+    for name in ("config", "config.worktree"):
+        with contextlib.suppress(OSError), open(os.path.join(git_dir, name), "rb") as stream:
+            if _says_bare(stream.read().lower()):
+                return True
+    return False
+
+
+def _says_bare(config: bytes) -> bool:
+    section = b""
+    for line in map(bytes.strip, config.splitlines()):
+        if line.startswith(b"["):
+            section = line
+        name, _, value = (part.strip() for part in line.partition(b"="))
+        if section == b"[core]" and name == b"bare":
+            return value in (b"true", b"yes", b"on", b"1")
+    return False
 
 
 def _git_dir(marker: str) -> str | None:

@@ -56,9 +56,7 @@ class GitObjects:
         if rev not in self._commits:
             self._resolve([rev])
         if rev not in self._commits:
-            if rev == "HEAD":
-                raise CannotDecide("there is no commit yet", hint="git commit, then again")
-            raise CannotDecide(f'git knows no revision "{display(rev)}"', hint="git log --oneline")
+            raise self._git.no_commit(rev)
         return self._commits[rev]
 
     def _resolve(self, revs: Sequence[str]) -> None:

@@ -91,7 +91,12 @@ def _has_bytes(path: str) -> bool:
 
 def index_locks(git: Git) -> Iterator[tuple[str, str]]:
     """Yield path and git blob of every lockfile in an index, all sides of a conflict."""
-    _, out = git.run("ls-files", "--stage", "-z", "--", _LOCKS)
+    yield from index_files(git, LOCK_FILE)
+
+
+def index_files(git: Git, name: str) -> Iterator[tuple[str, str]]:
+    """Yield path and git blob of every file called `name` in an index, all sides of a conflict."""
+    _, out = git.run("ls-files", "--stage", "-z", "--", f":(top,glob)**/{name}")
     for row in out.split(b"\0")[:-1]:
         head, _, path = row.partition(b"\t")
         mode, blob, _ = head.decode().split(" ")

@@ -30,20 +30,28 @@ SETTINGS: Mapping[str, str] = {
     "merge.mlx.name": "mlx lock merge",
     "merge.mlx.driver": _DRIVER,
     "diff.mlx.textconv": _TEXTCONV,
-    "diff.mlx.cachetextconv": "true",
 }
-TEXTCONV_NOTES = "refs/notes/textconv/mlx"  # where git keeps what the textconv said
+# Set once, and where git then kept what the textconv said: without mlx that was the raw file, and
+# `git push --mirror` sent it.
+OUTDATED = ("diff.mlx.cachetextconv",)
+TEXTCONV_NOTES = "refs/notes/textconv/mlx"
 
 _HINTED = "hinted"
 _DRIVEN = re.compile(rb'(?mi)^\s*\[\s*merge\s+"mlx"\s*\]')
 
 
 def current(git: Git) -> dict[str, str]:
-    """Return what this clone's own settings say under the names of `SETTINGS`."""
+    """Return what this clone's own settings say under the names of `SETTINGS` and `OUTDATED`."""
     _, out = git.run("config", "--local", "--list", "-z")
     rows = [row.decode("utf-8", "surrogateescape") for row in out.split(b"\0")[:-1]]
     pairs = (row.partition("\n")[::2] for row in rows)
-    return {name: value for name, value in pairs if name in SETTINGS}
+    return {name: value for name, value in pairs if name in (*SETTINGS, *OUTDATED)}
+
+
+def unlike(known: Mapping[str, str]) -> list[str]:
+    """Return the names of settings that have to be set or taken away in a clone with these."""
+    wrong = [name for name, value in SETTINGS.items() if known.get(name) != value]
+    return wrong + [name for name in OUTDATED if name in known]
 
 
 def should_hint(start: str) -> bool:

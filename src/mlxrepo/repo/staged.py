@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from mlxrepo.paths import RepoPath
+from mlxrepo.progress import SILENT, Progress
+from mlxrepo.repo.committed import Commits, CommittedScan, RepoAt
 from mlxrepo.repo.git import Git
-from mlxrepo.repo.gitdirs import GitDirs
-from mlxrepo.repo.history import index_locks
-from mlxrepo.repo.ignore import IgnoreRules
-from mlxrepo.repo.layout import PROJECT_FILE
-from mlxrepo.repo.placed import Placed
+from mlxrepo.repo.gitobjects import FOLDER, LINK, SUBMODULE, Item
+from mlxrepo.repo.history import index_files
+from mlxrepo.repo.layout import LOCK_FILE, PROJECT_FILE
 from mlxrepo.repo.repo import Repo
+from mlxrepo.store.sink import Sink
+from mlxrepo.store.tree import Entry
+
+_MARKS = re.compile(rb"(?m)^(<{7}|>{7}) ")
 
 
 def staged_git(repo: Repo, index: str | None) -> Git:
@@ -23,52 +27,99 @@ def staged_git(repo: Repo, index: str | None) -> Git:
 
 
 def staged_locks(git: Git) -> dict[str, bytes]:
-    """Return the content of every lockfile in an index, by path."""
-    found = dict(index_locks(git))
+    """Return the content of every lockfile in an index, by path.
+
+    After `git add -N` a file stands there empty, and no commit has it: it does not count.
+    """
+    locks = _contents(git, LOCK_FILE)
+    if all(locks.values()):
+        return locks
+    intended = _differing(git, "--diff-filter=A")
+    return {path: data for path, data in locks.items() if data or path not in intended}
+
+
+def in_conflict(git: Git) -> list[str]:
+    """Return the project files of an index in which the marks of a conflict stand."""
+    files = _contents(git, PROJECT_FILE).items()
+    return [path for path, data in files if len(set(_MARKS.findall(data))) == 2]
+
+
+def _contents(git: Git, name: str) -> dict[str, bytes]:
+    found = dict(index_files(git, name))
     return dict(zip(found, git.blobs(list(found.values())), strict=True))
+
+
+def _differing(git: Git, *options: str) -> set[str]:
+    """Return the files that are not in the workspace as they are staged."""
+    words = ("diff-files", "--name-only", "-z", "--ignore-submodules=all", *options)
+    return {os.fsdecode(path) for path in git.run(*words)[1].split(b"\0")[:-1]}
 
 
 @contextmanager
 def as_staged(repo: Repo, git: Git) -> Iterator[Repo]:
     """Yield a repository whose workspace is what is staged: this one, where both are the same.
 
-    Else the staged files are written into a temporary folder. Untracked files do not count there,
-    nor does what a sparse checkout leaves out.
+    Else it is looked at as a commit is, and nothing is written out. Untracked files do not count
+    there, nor does what a sparse checkout leaves out of the workspace.
     """
-    _, differing = git.run("diff-files", "--name-only", "-z", "--ignore-submodules=all")
+    differing = _differing(git)
     if not differing:
         yield repo
         return
-    with tempfile.TemporaryDirectory(prefix="mlx-staged-") as folder:
-        root = os.path.join(os.path.realpath(folder), "root")
-        os.mkdir(root)
-        git.run("checkout-index", "--all", "--quiet", f"--prefix={root}/")
-        with _Staged(repo, root) as staged:
-            yield staged
+    tree = git.run("write-tree", "--missing-ok")[1].decode().strip()
+    with Commits.of(repo) as commits:
+        yield _Staged(commits, tree, differing)
 
 
-class _Staged(Repo):
-    """The files of an index in a folder of their own, with the store of the repository."""
+class _Staged(RepoAt):
+    """The tree of an index; what is `differing` is read from git, all else where it lies.
 
-    def __init__(self, repo: Repo, root: str):
-        own = os.path.join(os.path.dirname(root), "git")  # for the stat cache; git is not asked
-        super().__init__(GitDirs(root, own, repo.common_dir), root)
-        self.settings = repo.settings
-        self.store = repo.store
-        self.rules = IgnoreRules(root)
-        self.project_paths = sorted(_project_files(root))
+    For a stage read it there: with line ends as this workspace has them, and not a pointer of LFS.
+    """
 
-    @property
-    def placed(self) -> Placed:
-        return {}
+    def __init__(self, commits: Commits, tree: str, differing: Collection[str]):
+        super().__init__(commits, "", "", tree)  # git calls a staged file :PATH
+        self._differing = differing
+        self.origin = commits.repo
+        self.project_paths = [path for path, _ in self._files(PROJECT_FILE)]
 
-    def close(self) -> None:
-        """Close what is its own."""
-        if "cache" in self.__dict__:
-            self.cache.close()
+    def is_here(self, path: str, item: Item) -> bool:
+        """Say whether a staged file lies in the workspace as it is."""
+        is_file = item.mode not in (FOLDER, SUBMODULE, LINK)
+        return is_file and path not in self._differing and os.path.lexists(self.full(path))
+
+    def read(self, path: str) -> bytes:
+        """Return a staged file.
+
+        Raises:
+            FileNotFoundError: when none is there.
+        """
+        at, item = self.target(RepoPath(path))
+        return self.origin.read(at) if item and self.is_here(at, item) else super().read(path)
+
+    def scan(self, *, batch: Sink | None = None, progress: Progress = SILENT) -> CommittedScan:
+        """Return a scan of what is staged, which stores nothing."""
+        assert batch is None
+        return _StagedScan(self, self._commits)
 
 
-def _project_files(root: str) -> Iterator[RepoPath]:
-    for folder, _, names in os.walk(root):
-        if PROJECT_FILE in names:
-            yield RepoPath(os.path.relpath(os.path.join(folder, PROJECT_FILE), root))
+class _StagedScan(CommittedScan):
+    """A look at what is staged."""
+
+    def __init__(self, repo: _Staged, commits: Commits):
+        super().__init__(repo, commits)
+        self._staged = repo
+        self._here = repo.origin.scan()
+
+    def _entry(self, path: RepoPath, item: Item, depth: int) -> Entry | None:
+        if self._staged.is_here(path, item):
+            return self._here.entry(path)
+        return super()._entry(path, item, depth)
+
+    def _unread(self, path: RepoPath, counted: Mapping[str, Item]) -> list[str]:
+        absent = {
+            name: item
+            for name, item in counted.items()
+            if not self._staged.is_here(f"{path}/{name}" if path else name, item)
+        }
+        return super()._unread(path, absent)

@@ -23,6 +23,7 @@ from mlxrepo.store.remoteindex import (
     encode,
     newer_format,
 )
+from mlxrepo.store.seen import check_seen, note_seen
 
 MARKER = "mlx.json"
 INDEXES, PACKS, OBJECTS = "indexes", "packs", "objects"
@@ -131,6 +132,8 @@ class Remote:
         cached = self.cached()
         if not names or names - cached:
             self.check_format()
+        if names:
+            note_seen(self.door.place, self.cache)
         found = {name: note for name in names & cached if (note := self._load(name))}
         lacking = sorted(names - found.keys())
         for name, data, note in parallel(self._fetch, lacking, self.door.jobs, self.door.stop):
@@ -183,12 +186,13 @@ class Remote:
         """Say whether the remote has been used.
 
         Raises:
-            InputError: when it is of a newer format, or something else.
+            InputError, EnvironmentFailed: when it is of a newer format, or went away.
         """
         for _ in range(2):  # a byte may have been changed on the way
             try:
                 data = self.door.read(MARKER)
             except FileNotFoundError:
+                check_seen(self.door.place, self.cache, INDEXES)
                 return False
             if data == _MARK:
                 return True
@@ -247,6 +251,7 @@ class Remote:
         """Make the remote one of mlx and name the repository there, before its first object."""
         if not self.check_format():
             self.write(MARKER, _MARK)
+            note_seen(self.door.place, self.cache)
         note = f"{REPOS}/{repository}"
         if self.door.size(note) is None:
             self.write(note, canonical({"format": FORMAT, **about}) + b"\n")
