@@ -33,6 +33,7 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
             if name.startswith(("GIT_", "MLXREPO_")) or name in _WATCHERS:
                 patch.delenv(name)
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # else every mlx compiles itself
+        patch.delenv("PYTHONUNBUFFERED", raising=False)  # it would hide what is written late
         patch.setenv("HOME", str(home))
         patch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
         patch.setenv("GIT_CONFIG_GLOBAL", str(home / ".gitconfig"))

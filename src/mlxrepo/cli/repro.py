@@ -12,6 +12,7 @@ import click
 from mlxrepo.cli import failures, render, units
 from mlxrepo.cli.console import (
     emit_event,
+    flush,
     has_colors,
     live_view,
     notes,
@@ -205,6 +206,7 @@ class _Teller:
         why = f"  ({report.why})" if report.why else ""
         painted = paint(self._screen, word, _COLORS.get(report.outcome, "dim"))
         out(f"{display(report.stage)}: {painted}{time}{why}")
+        flush()  # a log that is read meanwhile has it now, not when the next stage ends
         for note in report.notes:
             say(self._screen, f"  note: {note}")
         if report.error is not None and self._screen.quiet:
