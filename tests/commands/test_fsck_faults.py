@@ -20,9 +20,9 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Patient:
     return Patient(tmp_path_factory.mktemp("patient"))
 
 
-@pytest.mark.parametrize("first", range(0, 60, 30))
+@pytest.mark.parametrize("first", range(0, 40, 20))
 def test_faults_are_found_kept_out_and_mended(patient: Patient, first: int) -> None:
-    for seed in range(first, first + 30):
+    for seed in range(first, first + 20):
         go_through(patient, seed)
 
 

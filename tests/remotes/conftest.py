@@ -50,9 +50,19 @@ def folder(tmp_path: Path) -> Spot:
     return Spot("folder", str(tmp_path / "remote"), {}, tmp_path / "remote")
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=["folder", "rclone", "sftp"])
 def spot(request: pytest.FixtureRequest) -> Spot:
+    """A remote of each kind that differs in what it can do."""
+    return _spot(request)
+
+
+@pytest.fixture(params=KINDS)
+def any_spot(request: pytest.FixtureRequest) -> Spot:
     """A remote of each kind."""
+    return _spot(request)
+
+
+def _spot(request: pytest.FixtureRequest) -> Spot:
     if request.param == "memory":
         return Spot("memory", f"memory://{uuid.uuid4().hex}", {}, None)
     found = request.getfixturevalue(request.param)

@@ -17,6 +17,12 @@ from mlxrepo.store.s3 import S3
 
 
 @pytest.fixture
+def spot(any_spot: Spot) -> Spot:
+    """The conformance suite is for all of them."""
+    return any_spot
+
+
+@pytest.fixture
 def door(spot: Spot) -> Door:
     return open_door(spot.url, spot.options)
 

@@ -44,13 +44,13 @@ def sound(project: Project, honest: Spot, name: str) -> None:
 
 
 FAULTS = [
-    ("DELETE", "indexes", "500"),
     ("DELETE", "packs", "503"),
     ("PUT", "indexes", "flip up"),
     ("GET", "list-type.*indexes", "stale"),
     ("GET", "/packs/", "flip down"),
 ]
 MORE = [
+    ("DELETE", "indexes", "500"),
     ("DELETE", "objects", "reset down"),
     ("PUT", "swept", "500"),
     ("GET", "list-type.*packs", "500"),

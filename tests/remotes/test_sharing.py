@@ -17,6 +17,12 @@ from mlxrepo.errors import Damaged
 from mlxrepo.repo.wanted import Scope
 
 
+@pytest.fixture
+def spot(any_spot: Spot) -> Spot:
+    """The conformance suite is for all of them."""
+    return any_spot
+
+
 def clone(project: Project, spot: Spot, name: str = "clone") -> Project:
     path = project.root.parent / name
     project.git("clone", "--quiet", str(project.root), str(path))

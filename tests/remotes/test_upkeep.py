@@ -25,6 +25,7 @@ from mlxrepo.store.intent import Intent
 from mlxrepo.store.remote import Remote
 
 MOMENT = 1 / 86_400  # a second, in days
+GARBAGE = 2 << 20  # bytes of the large object that nothing needs
 
 
 def collected(project: Project, **options: object) -> RemoteCollected:
@@ -51,7 +52,7 @@ def with_garbage(project: Project, spot: Spot) -> Project:
     project.git("checkout", "--quiet", "-b", "old")
     project.fill("data/many", 200)
     project.write("data/many/f7.txt", "only of old\n")
-    project.write("data/large.bin", os.urandom(2 << 20))
+    project.write("data/large.bin", os.urandom(GARBAGE))
     project.do(add, ["data"])
     project.commit()
     sent(project)
@@ -78,7 +79,7 @@ def test_what_nothing_needs_is_condemned_and_goes_when_its_time_is_over(
     gets_all(shared, spot, "between")
     again = collected(shared, grace=0)
     assert again.expired == first.waiting
-    assert again.files.size > 5 << 20
+    assert again.files.size > GARBAGE
     assert checked(shared, data=True).flaws == ()
     gets_all(shared, spot, "after")
     last = collected(shared, grace=0)  # and the packs that were written anew
@@ -254,7 +255,7 @@ def test_what_a_push_came_to_name_is_spared(
     project: Project, folder: Spot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_garbage(project, folder)
-    large = next(path for path in folder.files if path.stat().st_size == 5 << 20).read_bytes()
+    large = next(path for path in folder.files if path.stat().st_size == GARBAGE).read_bytes()
     other = clone(project, folder, "other")
     assert collected(other).waiting.objects
     project.write("data/large.bin", large)
