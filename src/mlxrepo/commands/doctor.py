@@ -18,7 +18,7 @@ from mlxrepo.paths import TEMP_PREFIX, display
 from mlxrepo.repo import hookfiles, prepared
 from mlxrepo.repo.layout import MANIFESTS_FOLDER
 from mlxrepo.repo.moving import read_move, read_store_move
-from mlxrepo.repo.remotes import SECRETS, is_public
+from mlxrepo.repo.remotes import is_own_secret, is_public
 from mlxrepo.repo.repo import Repo
 from mlxrepo.repo.settings import SETTINGS, is_setting
 from mlxrepo.repo.shared_store import has_group_rights, is_shared
@@ -151,10 +151,7 @@ def _settings(repo: Repo) -> Iterator[Finding]:
 
 
 def _is_out_of_place(repo: Repo, name: str) -> bool:
-    is_secret = name.rpartition(".")[2].replace("-", "_") in SECRETS
-    return not is_public(name, repo.settings.get(name)) and not (
-        is_secret and repo.settings.is_of_user(name)
-    )
+    return not (is_public(name, repo.settings.get(name)) or is_own_secret(repo, name))
 
 
 def _shown(name: str, value: str) -> str:

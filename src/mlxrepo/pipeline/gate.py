@@ -124,25 +124,26 @@ class Operands:
         repo = self._measured.repo
         try:
             declared = repo.declared.artifacts.get(name)
-            found = [
-                item
-                for item in repo.observed.tracked()
-                if item.address == name or (declared and item.path == declared.path)
-            ]
-            made = [item.address for item in found if item.address in repo.declared.stages]
-            states = freshness(repo, made[:1], unlike=self._measured.unlike) if made else {}
+            found = next(
+                (
+                    item
+                    for item in repo.observed.tracked()
+                    if item.address == name or (declared and item.path == declared.path)
+                ),
+                None,
+            )
+            made = [found.address] if found and found.address in repo.declared.stages else []
+            checked = freshness(repo, made, unlike=self._measured.unlike) if made else {}
         except MlxError as error:
             return Undecided((f"{quoted(name)} of {self._rev} is not known: {error}",))
-        if not found:
+        if found is None:
             return Undecided((f"{self._rev} has no {quoted(name)} on record",))
-        if found[0].path in self._measured.unlike:
+        if found.path in self._measured.unlike:
             return Undecided((f"{quoted(name)} of {self._rev} is not as recorded",))
-        for checked in (states[address] for address in made[:1]):
-            if checked.state != FRESH and not self._allow_stale:
-                return Undecided(
-                    (f"{quoted(name)} of {self._rev} is {checked.state}: {checked.why}",)
-                )
-        return str(found[0].entry.oid)
+        state = checked.get(found.address)
+        if state and state.state != FRESH and not self._allow_stale:
+            return Undecided((f"{quoted(name)} of {self._rev} is {state.state}: {state.why}",))
+        return str(found.entry.oid)
 
     def file_of(self, name: str) -> str | None:
         """Return the file of the only metric that a name means."""
@@ -188,7 +189,8 @@ def judge(condition: Expression, new: Operands, base: Operands | None) -> Gate:
         elif base is None:
             found = Undecided((f"{quoted(name)}: nothing is compared with here",))
         else:
-            found = _alike(name.removeprefix(BASE), new, base) or base.look(name.removeprefix(BASE))
+            there = name.removeprefix(BASE)
+            found = _alike(there, new, base) or base.look(there)
         if not isinstance(found, Undecided):
             operands[name] = found
         return found

@@ -61,8 +61,8 @@ def specs(repo: Repo) -> dict[str, RemoteSpec]:
             faults[name] = error
         keys[name], sources[name] = dict(given), YAML
     secrets: dict[str, dict[str, str]] = {}
-    for name, key, value, is_of_user in _configured(repo):
-        if key in SECRETS and is_of_user:
+    for name, key, value, is_secret in _configured(repo):
+        if is_secret:
             secrets.setdefault(name, {})[key] = value
             continue
         keys.setdefault(name, {})[key] = value
@@ -140,14 +140,20 @@ def _text(value: object) -> str:
 
 
 def _configured(repo: Repo) -> list[tuple[str, str, str, bool]]:
-    """Return name, key, value and whether it is the user's own, of each setting of a remote."""
+    """Return name, key, value and whether it is a secret in its place, of remotes' settings."""
     found = []
     for setting in repo.settings.names():
         if setting.startswith("remote.") and setting.count(".") > 1:
             name, _, key = setting[7:].rpartition(".")
-            own = repo.settings.is_of_user(setting)
+            own = is_own_secret(repo, setting)
             found.append((name, key.replace("-", "_"), repo.settings.get(setting), own))
     return found
+
+
+def is_own_secret(repo: Repo, setting: str) -> bool:
+    """Say whether a setting such as `remote.NAME.password` is a secret where one may stand."""
+    key = setting.rpartition(".")[2].replace("-", "_")
+    return key in SECRETS and repo.settings.is_of_user(setting)
 
 
 def chosen(repo: Repo, name: str | None = None) -> RemoteSpec:
